@@ -1,0 +1,1 @@
+"""The services of Cartera: ingest, profile, segment, campaign. All the same shape, none imports another."""

@@ -1,0 +1,21 @@
+"""Topic `messages`: what was planned, sent, refused and answered, one message per state of a message."""
+
+from datetime import datetime
+
+import msgspec
+
+TOPIC = "messages"
+
+
+class MessageChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """A message reached a state. The event's type is `message.` + planned, sent, delivered, clicked, converted, refused, failed or held."""
+
+    message_id: str
+    campaign: str
+    step: int
+    profile_id: str
+    channel: str | None
+    occasion: str
+    reason: str | None = None
+    planned_at: datetime | None = None
+    sent_at: datetime | None = None

@@ -1,0 +1,84 @@
+"""What a service is: a value. The runner hosts one, some or all of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from fastapi import APIRouter
+from sqlalchemy import Connection, Engine, MetaData
+
+from shared.events.outgoing import Outgoing
+from shared.log import Log, Record
+from shared.runtime.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the runner hands to a service: its own database, the log, the clock, company-wide settings.
+
+    `nudge` tells the service's loop that something changed that it must look at now (a definition, a timer).
+    """
+
+    engine: Engine
+    log: Log
+    clock: Clock
+    settings: Mapping[str, Any]
+    nudge: Callable[[], None]
+
+
+class Work(Protocol):
+    """The states that one batch touches, loaded before and saved after."""
+
+    def part(self, event: Any) -> Any:
+        """The state that this event touches."""
+
+    def replace(self, before: Any, after: Any) -> None:
+        """Put the evolved state in the place of the former."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """A service in which time alone changes something.
+
+    `next_due` is the earliest due moment or None; `due` gives the timer events due up to a watermark, at most
+    `limit`, oldest first, each of which goes through evolve and react like any other event.
+    """
+
+    next_due: Callable[[Connection], datetime | None]
+    due: Callable[[Connection, "Watermark", int], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """Up to which moment timers may fire: `live` for customers outside an open import, `history` for those in one."""
+
+    live: datetime
+    history: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service as a plain description.
+
+    `decode` reads one record into an event (None: skip it) and raises InvalidEvent for one that can never be applied.
+    `load` reads all states that the events of a batch touch, `evolve` and `react` are the core, `save` writes back.
+    `upstream` names the groups whose positions bound the timers: `((group, topic), ...)` from the entrance on.
+    `gated` topics are read only as far as the group that is named has published what follows from them.
+    """
+
+    name: str
+    consumes: tuple[str, ...]
+    produces: tuple[str, ...]
+    metadata: MetaData
+    decode: Callable[[Record], Any]
+    load: Callable[[Connection, Sequence[Any]], Work]
+    evolve: Callable[[Any, Any], Any]
+    react: Callable[[Any, Any], Sequence[Outgoing]]
+    save: Callable[[Connection, Work], None]
+    router: Callable[[Context], APIRouter]
+    timers: Timers | None = None
+    upstream: tuple[tuple[str, str], ...] = ()
+    gated: Mapping[str, str] | None = None
+    start: Callable[[Connection], None] | None = None
+    workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
