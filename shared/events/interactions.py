@@ -148,7 +148,17 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
-EMAIL_ACTIONS = ("sent", "delivered", "opened", "clicked", "replied", "received", "bounced", "complained", "unsubscribed")
+EMAIL_ACTIONS = (
+    "sent",
+    "delivered",
+    "opened",
+    "clicked",
+    "replied",
+    "received",
+    "bounced",
+    "complained",
+    "unsubscribed",
+)
 
 PAYLOADS: dict[str, type[Payload]] = {
     "purchase.completed": Purchase,

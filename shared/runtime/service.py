@@ -42,16 +42,20 @@ class Timers:
     """A service in which time alone changes something.
 
     `next_due` is the earliest due moment or None; `due` gives the timer events due up to a watermark, at most
-    `limit`, oldest first, each of which goes through evolve and react like any other event.
+    `limit`, oldest first, each of which goes through evolve and react like any other event. It runs inside the
+    transaction that applies them, may write there (the close of a day), and gives None when there is nothing to do.
     """
 
     next_due: Callable[[Connection], datetime | None]
-    due: Callable[[Connection, "Watermark", int], Sequence[Any]]
+    due: Callable[[Connection, "Watermark", int], Sequence[Any] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """Up to which moment timers may fire: `live` for customers outside an open import, `history` for those in one."""
+    """Up to which moment timers may fire: `live` for customers outside an open import.
+
+    `history` is the time of the earliest record that waits for the close of a day, None when none waits.
+    """
 
     live: datetime
     history: datetime | None = None
@@ -65,6 +69,10 @@ class Service:
     `load` reads all states that the events of a batch touch, `evolve` and `react` are the core, `save` writes back.
     `upstream` names the groups whose positions bound the timers: `((group, topic), ...)` from the entrance on.
     `gated` topics are read only as far as the group that is named has published what follows from them.
+    `identity` gives (source and id, fingerprint) of an event for the inbox, None for what may come again (marks).
+    `event_ms` is an event's own time; `describe` gives its type and, where it is known and live, its arrival at our
+    door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
+    function that tells of one event after the other whether it, and with it the rest of its slice, must wait.
     """
 
     name: str
@@ -72,13 +80,18 @@ class Service:
     produces: tuple[str, ...]
     metadata: MetaData
     decode: Callable[[Record], Any]
-    load: Callable[[Connection, Sequence[Any]], Work]
+    load: Callable[[Connection, Sequence[Any]], Any]
     evolve: Callable[[Any, Any], Any]
     react: Callable[[Any, Any], Sequence[Outgoing]]
-    save: Callable[[Connection, Work], None]
+    save: Callable[[Connection, Any], None]
     router: Callable[[Context], APIRouter]
+    identity: Callable[[Any], tuple[str, str] | None]
+    event_ms: Callable[[Any], int]
+    describe: Callable[[Any], tuple[str, datetime | None]]
+    order: Callable[[Any], Any] | None = None
+    hold: Callable[[Connection], Callable[[Any], bool]] | None = None
     timers: Timers | None = None
     upstream: tuple[tuple[str, str], ...] = ()
     gated: Mapping[str, str] | None = None
-    start: Callable[[Connection], None] | None = None
+    start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None

@@ -1,0 +1,60 @@
+# Every target sets up what it needs: Python 3.11 or newer and make are enough.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --group build
+ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: setup run test check fmt bench lock
+
+setup: $(VENV)/.installed
+
+run: $(VENV)/.installed
+	@exec $(BIN)/cartera up $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/core tests/architecture -q
+
+fmt: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# The development lock first; the others take its versions, so that what is tested is what runs.
+lock: $(VENV)/.installed-dev
+	$(LOCK) --upgrade --extra sample --group dev -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt --extra sample -o requirements/sample.txt
+	$(LOCK) -c requirements/dev.txt -o requirements/run.txt
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Cartera needs Python 3.11 or newer: make PYTHON=/path/to/python3 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "Python's venv module is missing: install it (Debian: python3-venv)" >&2; exit 1; }
+	@touch $@
+
+# A stamp says that the locked packages are there; a newer lock file makes it old.
+$(VENV)/.installed: $(VENV)/.created requirements/sample.txt pyproject.toml
+	@echo "Installing the locked packages into $(VENV) (once) …"
+	@$(PIP) install --require-hashes -r requirements/sample.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.created requirements/dev.txt pyproject.toml
+	@echo "Installing the locked packages and tools into $(VENV) (once) …"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,220 @@
+"""The command line."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from services import composition, remote, replay
+from services.starting import Start, start
+from shared import telemetry
+from shared.config import Settings, read_settings
+from shared.errors import CarteraError, WrongSetting
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Cartera: one live record per customer, exact classes, every change published once with its reason.",
+    epilog="Settings are environment variables CARTERA_…; `cartera settings` lists all. Exit codes: 0 done, 1 failed, 2 wrong use.",
+)
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+letters_app = typer.Typer(no_args_is_help=True, help="Rejected events: look, replay.")
+app.add_typer(keys_app, name="keys")
+app.add_typer(letters_app, name="dead-letters")
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+out = Console()
+
+
+@app.command()
+def up(
+    data: Data = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    sample: Annotated[bool, typer.Option(help="On the first start, replay the bundled sample.")] = True,
+) -> None:
+    """Run the whole platform in this process until Ctrl-C; a later start resumes."""
+    settings = _settings(data)
+    _run(Start(settings=settings, names=tuple(composition.SERVICES), host=host, port=port, sample=sample))
+
+
+@app.command()
+def serve(services: list[str], data: Data = None, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run one or more services: ingest profile segment campaign."""
+    settings = _settings(data)
+    _run(Start(settings=settings, names=tuple(services), host=host, port=port, sample=False))
+
+
+def _run(what: Start) -> None:
+    telemetry.configure(sys.stderr)
+    asyncio.run(start(what, out))
+
+
+@app.command(hidden=True)
+def replay_sample(data: Data = None) -> None:
+    """Append what is missing of the sample to the log (`up` starts this as a process of its own)."""
+    configured = _settings(data)
+    asyncio.run(replay.run(composition.open_the_log(configured), composition.data_folder(configured)))
+
+
+@app.command()
+def settings(as_json: Json = False) -> None:
+    """List all settings, their environment variables and defaults."""
+    rows = [
+        {"variable": f"CARTERA_{name.upper()}", "default": str(field.default), "meaning": field.description or ""}
+        for name, field in Settings.model_fields.items()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        out.print(f"[bold]{row['variable']}[/]  (default: {row['default']})\n    {row['meaning']}", highlight=False)
+
+
+@app.command()
+def apply(
+    paths: list[Path],
+    dry_run: Annotated[bool, typer.Option(help="Only tell who would move and what would be sent.")] = False,
+    data: Data = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address of the platform; else the one running on the data folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Put segmentations, campaigns, templates and settings from YAML in force."""
+    results = remote.apply(remote.Client(_settings(data), url), paths, dry_run)
+    if as_json:
+        _print_json(results)
+    else:
+        remote.show_applied(out, results)
+    if any(row["status"] == "refused" for row in results):
+        raise typer.Exit(1)
+
+
+@letters_app.command("list")
+def list_letters(
+    data: Data = None,
+    state: str | None = None,
+    code: str | None = None,
+    source: str | None = None,
+    as_json: Json = False,
+) -> None:
+    """The rejected events, newest first."""
+    query = {"state": state, "code": code, "source": source, "limit": "1000"}
+    found = remote.Client(_settings(data)).get("/v1/dead-letters", query)["dead_letters"]
+    if as_json:
+        _print_json(found)
+        return
+    for row in found:
+        first = row["errors"][0] if row["errors"] else {}
+        out.print(
+            f"{row['id']}  {row['received_at']}  {row['state']}  {row['code']}  {first.get('detail', '')}",
+            highlight=False,
+        )
+    out.print(f"{len(found)} dead letters", highlight=False)
+
+
+@letters_app.command("show")
+def show_letter(letter_id: str, data: Data = None) -> None:
+    """One rejected event with its reasons and its original."""
+    _print_json(remote.Client(_settings(data)).get(f"/v1/dead-letters/{letter_id}"))
+
+
+@letters_app.command("replay")
+def replay_letters(ids: list[str], data: Data = None, as_json: Json = False) -> None:
+    """Send rejected events in again, repaired or because they are accepted now; a second time changes nothing."""
+    client = remote.Client(_settings(data))
+    answers = [client.post(f"/v1/dead-letters/{letter}/replay") for letter in ids]
+    if as_json:
+        _print_json(answers)
+    else:
+        out.print(f"{len(answers)} replayed", highlight=False)
+
+
+@keys_app.command("create")
+def create_key(
+    scope: Annotated[str, typer.Option(help="write, read, privacy or admin.")], data: Data = None, as_json: Json = False
+) -> None:
+    """Make a key; its text is shown once and cannot be had again."""
+    if scope not in ("write", "read", "privacy", "admin"):
+        raise WrongSetting(f"--scope: {scope!r} is none of write, read, privacy, admin")
+    keys, _ = composition.open_keys(_settings(data))
+    made = keys.create(scope)
+    if as_json:
+        _print_json({"key": made.text, "scope": scope})
+    else:
+        out.print(made.text, highlight=False, soft_wrap=True)
+
+
+@keys_app.command("list")
+def list_keys(data: Data = None, as_json: Json = False) -> None:
+    """The keys, without their texts."""
+    keys, _ = composition.open_keys(_settings(data))
+    rows = [{name: str(value) for name, value in key._asdict().items()} for key in keys.list()]
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        out.print("  ".join(row.values()), highlight=False)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: str, data: Data = None) -> None:
+    """Take a key away, within five seconds everywhere."""
+    keys, _ = composition.open_keys(_settings(data))
+    if not keys.revoke(key_id):
+        raise WrongSetting(f"no key has the id {key_id!r}; `cartera keys list` shows them")
+    out.print("revoked", highlight=False)
+
+
+@app.command()
+def openapi(data: Data = None) -> None:
+    """Print the OpenAPI document of all services."""
+    platform, _ = composition.compose(_settings(data), tuple(composition.SERVICES), "http://127.0.0.1:8000")
+    _print_json(platform.application().openapi())
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"cartera {composition.version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options before a command."""
+
+
+def _settings(data: Path | None) -> Settings:
+    return read_settings(data_dir=data)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def main() -> None:
+    """The console script: every expected error is one line, without a traceback."""
+    try:
+        app()
+    except WrongSetting as error:
+        typer.echo(f"cartera: {error}", err=True)
+        sys.exit(2)
+    except CarteraError as error:
+        typer.echo(f"cartera: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

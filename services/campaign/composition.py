@@ -1,0 +1,93 @@
+"""From a claimed message to the bytes that leave: template, variables, unsubscribe link, MIME."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from services.campaign.channel import address_of
+from services.campaign.definition import Campaign
+from services.campaign.mime import HeaderError, Mail, Sender, mime, sender_of
+from services.campaign.model import Customer, Message
+from services.campaign.optout import token_of
+from services.campaign.template import Rendered, Template, TemplateError, render
+from services.campaign.variables import variables
+from shared.errors import WrongSetting
+
+DEFAULT_FROM = "Cartera <cartera@localhost.localdomain>"
+
+
+class Composed(NamedTuple):
+    """A finished message: `suffix` is the kind of file it makes in the outbox."""
+
+    to: str
+    subject: str | None
+    content: bytes
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Composes messages for one installation."""
+
+    sender: Sender
+    public_url: str
+    secret: bytes
+
+    def unsubscribe_url(self, profile_id: str, channel: str) -> str:
+        """The link that ends marketing to this customer on this channel."""
+        return f"{self.public_url}/u/{token_of(self.secret, profile_id, channel)}"
+
+    def rendered(
+        self, message: Message, customer: Customer, template: Template, channel: str, now: datetime
+    ) -> Rendered:
+        """The texts of a message. Raises TemplateError."""
+        url = self.unsubscribe_url(message.profile_id, channel) if message.category == "marketing" else None
+        return render(template, channel, variables(message, customer, url, now))
+
+    def composed(
+        self,
+        message: Message,
+        customer: Customer,
+        campaign: Campaign | None,
+        templates: Mapping[str, Template],
+        now: datetime,
+    ) -> Composed:
+        """The bytes of a claimed message. Raises TemplateError with the reason that is stored."""
+        if campaign is None or message.step >= len(campaign.steps):
+            raise TemplateError("campaign_deleted")
+        template = templates.get(campaign.steps[message.step].template)
+        if template is None:
+            raise TemplateError("template_missing")
+        channel = message.channel or "email"
+        to = None if customer.view is None else address_of(customer.view, channel)
+        if to is None:
+            raise TemplateError("customer_gone" if customer.view is None else "no_address")
+        text = self.rendered(message, customer, template, channel, now)
+        if channel != "email":
+            body = {"message_id": message.message_id, "channel": channel, "to": to, "text": text.text}
+            return Composed(to, None, json.dumps(body, ensure_ascii=False).encode(), ".json")
+        return self._mail(message, to, text, now)
+
+    def _mail(self, message: Message, to: str, text: Rendered, now: datetime) -> Composed:
+        marketing = message.category == "marketing"
+        url = self.unsubscribe_url(message.profile_id, "email") if marketing else None
+        mail = Mail(message.message_id, to, text.subject or "", text.text, text.html, now, url)
+        try:
+            return Composed(to, text.subject, mime(mail, self.sender), ".eml")
+        except HeaderError as error:
+            raise TemplateError(f"header_error: {error}") from error
+
+
+def writer_of(settings: Mapping[str, Any]) -> Writer:
+    """The writer of an installation. Raises WrongSetting."""
+    secret = settings.get("secret") or ""
+    key = secret.encode() if isinstance(secret, str) else bytes(secret)
+    if len(key) < 16:
+        raise WrongSetting("the secret for unsubscribe links must have at least 16 bytes")
+    try:
+        sender = sender_of(str(settings.get("mail_from") or DEFAULT_FROM))
+    except HeaderError as error:
+        raise WrongSetting(f"CARTERA_MAIL_FROM {error}") from error
+    return Writer(sender, str(settings.get("public_url") or "http://127.0.0.1:8000").rstrip("/"), key)

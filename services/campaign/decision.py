@@ -1,0 +1,180 @@
+"""The decision at send time: made once, from the state of that moment, in the transaction that claims the send."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from services.campaign.channel import address_of, favourite
+from services.campaign.company import quiet_until, zone_of
+from services.campaign.definition import CHANNELS, Campaign
+from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Message, Policy, View
+from services.campaign.occasion import held_out
+from shared.events.times import from_ms, to_ms
+
+
+class Verdict(NamedTuple):
+    """The state the message goes to, why, and for a postponed one the moment (ms) at which it is decided again."""
+
+    state: str
+    reason: str | None = None
+    channel: str | None = None
+    due_at: int | None = None
+
+
+class Case(NamedTuple):
+    """One message before its judge: `campaign` exists and `view` is the customer's record."""
+
+    message: Message
+    campaign: Campaign
+    customer: Customer
+    view: View
+    policy: Policy
+    now: datetime
+
+
+def decide(message: Message, customer: Customer, policy: Policy, now: datetime) -> Verdict:
+    """Send now, later, or not at all and why; the first reason in a fixed order wins."""
+    if customer.gone or customer.view is None:
+        return Verdict(REFUSED, "customer_gone")
+    campaign = policy.campaigns.get(message.campaign)
+    if campaign is None or message.step >= len(campaign.steps):
+        return Verdict(REFUSED, "campaign_deleted")
+    case = Case(message, campaign, customer, customer.view, policy, now)
+    for check in _BEFORE_CHANNEL:
+        verdict = check(case)
+        if verdict is not None:
+            return verdict
+    return _by_channel(case)
+
+
+def converted(message: Message, view: View, within_ms: int) -> bool:
+    """Whether a purchase followed the message's occasion within the goal's time."""
+    last = view.purchases.last_at
+    return last is not None and 0 < to_ms(last) - message.occurred_at <= within_ms
+
+
+def claims_within(customer: Customer, category: str, now_ms: int, window_ms: int, but: str = "") -> int:
+    """How many sends count towards a cap at a moment; `but` is the message that is being decided."""
+    return sum(
+        1
+        for claim in customer.claims
+        if claim.category == category and now_ms - window_ms < claim.at <= now_ms and claim.message_id != but
+    )
+
+
+def _class_changed(case: Case) -> Verdict | None:
+    on = case.campaign.on
+    if on.segmentation is None or case.customer.class_of(on.segmentation) == on.to:
+        return None
+    return Verdict(REFUSED, "class_changed")
+
+
+def _too_late(case: Case) -> Verdict | None:
+    late = to_ms(case.now) - case.message.due_at > case.policy.company.reaction_window_ms
+    return Verdict(REFUSED, "too_late") if late else None
+
+
+def _stopped(case: Case) -> Verdict | None:
+    if case.policy.stopped:
+        return Verdict(HELD, "sending_stopped")
+    return Verdict(REFUSED, "campaign_paused") if case.campaign.name in case.policy.paused else None
+
+
+def _held_out(case: Case) -> Verdict | None:
+    out = held_out(case.campaign.name, case.message.profile_id, case.campaign.hold_out)
+    return Verdict(REFUSED, "hold_out") if out else None
+
+
+def _converted(case: Case) -> Verdict | None:
+    goal = case.campaign.goal
+    step = case.campaign.steps[case.message.step]
+    if not step.unless_converted or goal is None or not converted(case.message, case.view, goal.within_ms):
+        return None
+    return Verdict(REFUSED, "converted")
+
+
+def _audience(case: Case) -> Verdict | None:
+    if case.campaign.audience is None:
+        return None
+    predicate = (case.policy.audiences or {}).get(case.campaign.name)
+    holds = predicate(case.customer.record, case.now) if predicate and case.customer.record else None
+    if holds is None:
+        return Verdict(REFUSED, "audience_unknown")
+    return None if holds else Verdict(REFUSED, "not_in_audience")
+
+
+_BEFORE_CHANNEL: tuple[Callable[[Case], Verdict | None], ...] = (
+    _class_changed,
+    _too_late,
+    _stopped,
+    _held_out,
+    _converted,
+    _audience,
+)
+
+
+def _by_channel(case: Case) -> Verdict:
+    template = case.policy.templates.get(case.campaign.steps[case.message.step].template)
+    if template is None:
+        return Verdict(REFUSED, "template_missing")
+    listed = case.campaign.channels or CHANNELS
+    reachable = [
+        channel
+        for channel in listed
+        if channel in template.channels and channel in case.policy.transports and address_of(case.view, channel)
+    ]
+    if not reachable:
+        return Verdict(REFUSED, "no_address")
+    allowed = [channel for channel in reachable if _consented(case, channel)]
+    if not allowed:
+        return Verdict(REFUSED, "no_consent")
+    open_channels = [channel for channel in allowed if not _suppressed(case.view, channel)]
+    if not open_channels:
+        return Verdict(REFUSED, "suppressed")
+    if case.campaign.channels is None:
+        choice = favourite(case.view, open_channels)
+        return _capped_or_quiet(case, choice.channel, choice.why)
+    return _capped_or_quiet(case, open_channels[0], f"{open_channels[0]} is the first listed that reaches him")
+
+
+def _consented(case: Case, channel: str) -> bool:
+    if case.message.category != "marketing" or channel == "webhook":
+        return True
+    consent = case.view.consents.get(channel)
+    if consent is None or consent.purpose not in ("marketing", "all"):
+        return case.policy.company.consent == "opt_out"
+    if consent.status == "denied":
+        return False
+    expired = consent.expires_at is not None and consent.expires_at <= case.now
+    return not expired or case.policy.company.consent == "opt_out"
+
+
+def _suppressed(view: View, channel: str) -> bool:
+    # the record does not tell hard bounces from soft ones: any bounce stops the address until it changes
+    return channel == "email" and (view.emails.complained > 0 or view.emails.bounced > 0)
+
+
+def _capped_or_quiet(case: Case, channel: str, why: str) -> Verdict:
+    category, company = case.message.category, case.policy.company
+    cap = company.caps.get(category)
+    now_ms = to_ms(case.now)
+    if cap and claims_within(case.customer, category, now_ms, cap.window_ms, case.message.message_id) >= cap.count:
+        return Verdict(REFUSED, "capped", channel)
+    zone = zone_of(case.view.traits.get("timezone")) or zone_of(company.timezone)
+    until = quiet_until(case.now, company.quiet, zone) if zone else None
+    if until is not None:
+        return Verdict(PLANNED, "quiet_hours", channel, to_ms(until))
+    return Verdict(SENDING, why, channel)
+
+
+def start(message: Message, policy: Policy, now: datetime, wait_ms: int) -> Verdict:
+    """The first look at a waiting step: refuse it when its occasion is too old, else plan it for its due time."""
+    if to_ms(now) - message.occurred_at > policy.company.reaction_window_ms:
+        return Verdict(REFUSED, "too_late")
+    return Verdict(PLANNED, None, None, message.occurred_at + wait_ms)
+
+
+def moment_of(message: Message, now: datetime) -> datetime:
+    """The moment as of which a message is decided: history has its own time, everything else the present."""
+    due = from_ms(message.due_at)
+    return due if message.history is not None else max(due, now)

@@ -1,0 +1,144 @@
+"""Campaigns, templates and settings as documents, and the policy that they make."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.campaign import tables
+from services.campaign.company import Company, parse_company
+from services.campaign.definition import Campaign, parse_campaign
+from services.campaign.model import Audience, Outline, Policy
+from services.campaign.template import Template, parse_template
+
+CAMPAIGN, TEMPLATE, SETTINGS, SENDING, SHIPPED = "campaign", "template", "settings", "sending", "shipped"
+COMPANY = "company"
+STOPPED = "stopped"
+
+
+class Document(NamedTuple):
+    """One stored document; `updated_at` is in milliseconds."""
+
+    kind: str
+    name: str
+    paused: bool
+    updated_at: int
+    body: str
+
+
+class Deployment(NamedTuple):
+    """What the composition root decides: how imports are answered, which channels can be sent, how rules compile."""
+
+    history: str = "mute"
+    transports: frozenset[str] = frozenset({"email", "sms", "webhook"})
+    compile_rule: Callable[[str], Audience] | None = None
+    company: Mapping[str, Any] = {}
+
+
+def deployment_of(settings: Mapping[str, Any]) -> Deployment:
+    """Read the composition root's settings. Without an SMTP server every channel goes to the outbox as files."""
+    company = {name: settings[name] for name in ("currency", "timezone") if settings.get(name)}
+    return Deployment(
+        history=str(settings.get("send_history") or "mute"),
+        transports=frozenset({"email"}) if settings.get("smtp_url") else frozenset({"email", "sms", "webhook"}),
+        compile_rule=settings.get("compile_rule"),
+        company=company,
+    )
+
+
+def put(connection: Connection, document: Document) -> None:
+    """Insert a document or replace its body and pause mark."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    row = {**document._asdict(), "paused": int(document.paused)}
+    statement = dialect.insert(tables.document).values(row)
+    changed = {name: statement.excluded[name] for name in ("paused", "updated_at", "body")}
+    connection.execute(statement.on_conflict_do_update(index_elements=["kind", "name"], set_=changed))
+
+
+def remove(connection: Connection, kind: str, name: str) -> bool:
+    """Delete a document; whether there was one."""
+    table = tables.document
+    return connection.execute(delete(table).where((table.c.kind == kind) & (table.c.name == name))).rowcount == 1
+
+
+def find(connection: Connection, kind: str, name: str) -> Document | None:
+    """One document."""
+    table = tables.document
+    row = connection.execute(select(table).where((table.c.kind == kind) & (table.c.name == name))).one_or_none()
+    return None if row is None else Document(row.kind, row.name, bool(row.paused), row.updated_at, row.body)
+
+
+def every(connection: Connection, kind: str | None = None) -> Sequence[Document]:
+    """All documents of a kind (None: of all kinds) in order of their names."""
+    table = tables.document
+    query = select(table).order_by(table.c.kind, table.c.name)
+    rows = connection.execute(query if kind is None else query.where(table.c.kind == kind))
+    return [Document(row.kind, row.name, bool(row.paused), row.updated_at, row.body) for row in rows]
+
+
+class Rulebook(NamedTuple):
+    """The documents parsed: what decides, and the templates that are rendered."""
+
+    policy: Policy
+    templates: Mapping[str, Template]
+
+
+class Rulebooks:
+    """Reads the rulebook of a database; parsed anew only when a document has changed."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self._read: tuple[Sequence[Document], Rulebook] | None = None
+
+    def deploy(self, deployment: Deployment) -> None:
+        """Take over what the composition root decided."""
+        if deployment != self.deployment:
+            self.deployment, self._read = deployment, None
+
+    def load(self, connection: Connection) -> Rulebook:
+        """The rulebook in force inside this transaction."""
+        documents = every(connection)
+        if self._read is None or self._read[0] != documents:
+            self._read = documents, parse(documents, self.deployment)
+        return self._read[1]
+
+    def parse_campaign(self, document: object) -> Campaign:
+        """Read a campaign and compile its audience. Raises DefinitionError, and what the rule compiler raises."""
+        compiler = self.deployment.compile_rule
+        campaign = parse_campaign(document, audiences=compiler is not None)
+        if campaign.audience is not None and compiler is not None:
+            compiler(campaign.audience)
+        return campaign
+
+
+def parse(documents: Sequence[Document], deployment: Deployment) -> Rulebook:
+    """The rulebook of a set of documents."""
+    compiler = deployment.compile_rule
+    bodies = {(d.kind, d.name): json.loads(d.body) for d in documents}
+    campaigns = {
+        name: parse_campaign(body, audiences=True) for (kind, name), body in bodies.items() if kind == CAMPAIGN
+    }
+    templates = {name: parse_template(body) for (kind, name), body in bodies.items() if kind == TEMPLATE}
+    audiences = {
+        name: compiler(campaign.audience)
+        for name, campaign in campaigns.items()
+        if campaign.audience is not None and compiler is not None
+    }
+    policy = Policy(
+        campaigns=campaigns,
+        paused=frozenset(d.name for d in documents if d.kind == CAMPAIGN and d.paused),
+        templates={name: Outline(frozenset(template.channels)) for name, template in templates.items()},
+        company=company_of(bodies.get((SETTINGS, COMPANY)), deployment),
+        audiences=audiences,
+        stopped=(SENDING, STOPPED) in bodies,
+        transports=deployment.transports,
+        history=deployment.history,
+    )
+    return Rulebook(policy, templates)
+
+
+def company_of(body: Mapping[str, Any] | None, deployment: Deployment) -> Company:
+    """The company settings: the stored document over the deployment's currency and time zone over the defaults."""
+    return parse_company({**deployment.company, **(body or {})})

@@ -1,0 +1,176 @@
+"""The gateway: sends what the core has claimed. The intent is kept before any byte leaves, the outcome after."""
+
+import functools
+import os
+import smtplib
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import select
+
+from services.campaign import queue, tables
+from services.campaign.composition import Composed, Writer, writer_of
+from services.campaign.documents import Rulebook, Rulebooks
+from services.campaign.outbox import Outbox
+from services.campaign.queue import Claimed, Told
+from services.campaign.smtp import Address, Answer, Session, smtp_address
+from services.campaign.template import TemplateError
+from shared.database import transaction
+from shared.errors import Conflict, Unavailable
+from shared.events.times import from_ms, to_ms
+from shared.runtime.service import Context
+
+BATCH = 500
+SMTP_BATCH = 50
+IDLE_SECONDS = 0.25
+CHORES_MS = 5_000
+STALE_MS = 5 * 60_000
+"""A claim older than this is decided again before it is sent: consent or the hour may have changed."""
+
+BACKOFF_MS = (60_000, 300_000, 1_800_000, 7_200_000)
+"""Pauses after an attempt that surely sent nothing; after the last one the message has failed."""
+
+logger = structlog.get_logger()
+
+
+class _Ready(NamedTuple):
+    claimed: Claimed
+    made: Composed
+
+
+class Gateway:
+    """Sends the claimed messages of one database, one batch at a time."""
+
+    def __init__(self, context: Context, rulebooks: Rulebooks) -> None:
+        self._context = context
+        self._rulebooks = rulebooks
+        self._writer: Writer = writer_of(context.settings)
+        self._outbox = Outbox(Path(context.settings.get("outbox_dir") or "outbox"))
+        url = context.settings.get("smtp_url")
+        self._address: Address | None = smtp_address(str(url)) if url else None
+        self._sender = f"{socket.gethostname()}/{os.getpid()}/{id(self)}"
+        self._chores_at = 0
+
+    def work(self, stop: Callable[[], bool]) -> None:
+        """Until told to stop. An outage means waiting; nothing is lost by it."""
+        while not stop():
+            try:
+                busy = self.send_batch()
+            except (Conflict, Unavailable) as outage:
+                logger.warning("gateway_waiting", service="campaign", reason=type(outage).__name__)
+                busy = False
+            if not busy:
+                time.sleep(IDLE_SECONDS)
+
+    def send_batch(self) -> bool:
+        """Send what waits, at most one batch; whether there was anything."""
+        now = self._now()
+        self._do_chores(now)
+        with self._context.engine.connect() as connection:
+            claimed = queue.waiting(connection, now, BATCH if self._address is None else SMTP_BATCH)
+            rulebook = self._rulebooks.load(connection) if claimed else None
+        if rulebook is None:
+            return False
+        ready, outcomes = self._compose(claimed, rulebook, now)
+        to_files = [one for one in ready if one.claimed.message.history is not None or self._address is None]
+        outcomes += [self._to_file(one, now) for one in to_files]
+        self._tell(outcomes)
+        if self._address is not None:
+            self._by_smtp([one for one in ready if one.claimed.message.history is None], self._address)
+        return True
+
+    def _compose(self, claimed: Sequence[Claimed], rulebook: Rulebook, now: int) -> tuple[list[_Ready], list[Told]]:
+        """The messages that can be sent, and the outcomes of those that cannot."""
+        ready, outcomes = [], []
+        for item in claimed:
+            message = item.message
+            if message.history is None and now - message.changed_at > STALE_MS:
+                outcomes.append(_told(item, "late", now))
+                continue
+            campaign = rulebook.policy.campaigns.get(message.campaign)
+            at = from_ms(message.changed_at)
+            try:
+                made = self._writer.composed(message, item.customer, campaign, rulebook.templates, at)
+            except TemplateError as error:
+                outcomes.append(_told(item, "refused", now, str(error)))
+                continue
+            ready.append(_Ready(item, made))
+        return ready, outcomes
+
+    def _do_chores(self, now: int) -> None:
+        """Every few seconds: settle sends whose sender is gone, delete the files of erased customers."""
+        if now - self._chores_at < CHORES_MS:
+            return
+        self._chores_at = now
+        with self._context.engine.connect() as connection:
+            files = connection.execute(select(tables.discard)).all()
+            stuck = connection.execute(select(tables.dispatch.c.message_id).where(queue.is_stuck(now)).limit(1)).first()
+        for row in files:
+            moments = tuple(from_ms(at) for at in (row.planned_at, row.changed_at))
+            self._outbox.discard(row.message_id, row.campaign, row.history, moments)
+        if files or stuck:
+            with transaction(self._context.engine) as connection:
+                queue.discarded(connection, [row.message_id for row in files])
+                outcomes = queue.broken_off(connection, now)
+                queue.tell(connection, outcomes)
+            self._context.nudge()
+
+    def _now(self) -> int:
+        return to_ms(self._context.clock())
+
+    def _tell(self, outcomes: Sequence[Told]) -> None:
+        if outcomes:
+            with transaction(self._context.engine) as connection:
+                queue.tell(connection, outcomes)
+            self._context.nudge()
+
+    def _to_file(self, one: _Ready, now: int) -> Told:
+        self._outbox.write(one.claimed.message, one.made.content, one.made.suffix)
+        return _told(one.claimed, "sent", now, None, one.made.subject)
+
+    def _by_smtp(self, ready: Sequence[_Ready], address: Address) -> None:
+        session: Session | None = None
+        for one in ready:
+            name = one.claimed.message.message_id
+            with transaction(self._context.engine) as connection:
+                mine = queue.take(connection, name, self._sender, self._now())
+            if not mine:
+                continue
+            try:
+                session = session or Session(address)
+            except (smtplib.SMTPException, OSError) as error:
+                self._settle(one, Answer("deferred", f"no connection ({type(error).__name__})"))
+                return
+            before_data = functools.partial(self._enter_data, name)
+            answer = session.send(self._writer.sender.address, one.made.to, one.made.content, before_data)
+            self._settle(one, answer)
+            if answer.kind in ("unknown", "deferred"):
+                session.close()
+                session = None
+        if session is not None:
+            session.close()
+
+    def _enter_data(self, message_id: str) -> bool:
+        with transaction(self._context.engine) as connection:
+            return queue.enter_data(connection, message_id, self._sender, self._now())
+
+    def _settle(self, one: _Ready, answer: Answer) -> None:
+        if answer.kind == "lost":
+            return
+        item, now = one.claimed, self._now()
+        if answer.kind != "deferred":
+            self._tell([_told(item, answer.kind, now, answer.reason, one.made.subject)])
+        elif item.attempt >= len(BACKOFF_MS):
+            self._tell([_told(item, "failed", now, answer.reason)])
+        else:
+            with transaction(self._context.engine) as connection:
+                later = now + BACKOFF_MS[item.attempt]
+                queue.postpone(connection, item.message.message_id, item.attempt + 1, later)
+
+
+def _told(item: Claimed, kind: str, now: int, reason: str | None = None, subject: str | None = None) -> Told:
+    return Told(item.message.message_id, item.message.profile_id, kind, now, reason, subject)

@@ -1,0 +1,81 @@
+"""Questions to the ledger of messages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, insert, or_, select
+
+from services.campaign import tables
+from shared.events.times import from_ms, rfc3339
+
+Key = tuple[int, str]
+
+
+def listed(
+    connection: Connection, filters: Mapping[str, str | None], before: Key | None, limit: int
+) -> Sequence[dict[str, Any]]:
+    """Messages, newest plan first, from below a sort key; `filters` are exact values of columns."""
+    table = tables.message
+    query = select(table).order_by(table.c.planned_at.desc(), table.c.message_id.desc()).limit(limit)
+    for name, value in filters.items():
+        if value is not None:
+            query = query.where(table.c[name] == value)
+    if before is not None:
+        moment, name = before
+        older = table.c.planned_at < moment
+        query = query.where(or_(older, and_(table.c.planned_at == moment, table.c.message_id < name)))
+    return [_shown(row) for row in connection.execute(query)]
+
+
+def one(connection: Connection, message_id: str) -> dict[str, Any] | None:
+    """One message with every state it was in."""
+    table, states = tables.message, tables.transition
+    row = connection.execute(select(table).where(table.c.message_id == message_id)).one_or_none()
+    if row is None:
+        return None
+    rows = connection.execute(select(states).where(states.c.message_id == message_id).order_by(states.c.revision))
+    history = [{"state": r.state, "reason": r.reason, "at": rfc3339(from_ms(r.at))} for r in rows]
+    return {**_shown(row), "history": history}
+
+
+def ask(connection: Connection, shown: Mapping[str, Any], kind: str, now_ms: int) -> None:
+    """Hand an operator's wish (`resend`, `drop`) to the core."""
+    row = {"message_id": shown["id"], "profile_id": shown["profile_id"], "kind": kind, "at": now_ms}
+    connection.execute(insert(tables.signal).values(row))
+
+
+def counts(connection: Connection, campaign: str) -> Sequence[tuple[int, str, str | None, int]]:
+    """How many messages of a campaign are where: (step, state, reason of a refusal, count)."""
+    table = tables.message
+    reason = func.coalesce(func.nullif(table.c.state, "refused"), table.c.reason)
+    query = (
+        select(table.c.step, table.c.state, reason, func.count())
+        .where(table.c.campaign == campaign)
+        .group_by(table.c.step, table.c.state, reason)
+        .order_by(table.c.step, table.c.state)
+    )
+    rows = connection.execute(query)
+    return [(step, state, why if state == "refused" else None, count) for step, state, why, count in rows]
+
+
+def sort_key(shown: Mapping[str, Any]) -> Key:
+    """The sort key of a listed message."""
+    return shown["planned_ms"], shown["id"]
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.message_id,
+        "campaign": row.campaign,
+        "step": row.step,
+        "profile_id": row.profile_id,
+        "channel": row.channel,
+        "state": row.state,
+        "reason": row.reason,
+        "occasion": row.occasion,
+        "planned_at": rfc3339(from_ms(row.planned_at)),
+        "sent_at": None if row.sent_at is None else rfc3339(from_ms(row.sent_at)),
+        "changed_at": rfc3339(from_ms(row.changed_at)),
+        "import": row.history,
+        "planned_ms": row.planned_at,
+    }

@@ -1,0 +1,246 @@
+"""How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.campaign import tables
+from services.campaign.documents import Rulebook
+from services.campaign.model import PLANNED, SENDING, CampaignEvent, Customer, Due, Marked, Message, Outcome, State
+from shared.events.times import EPOCH, from_ms, to_ms
+from shared.runtime.service import Watermark
+
+CHUNK = 500
+"""Bind values a statement: below every limit of both databases."""
+
+NOBODY = ""
+
+_encoder = msgspec.msgpack.Encoder()
+_customers = msgspec.msgpack.Decoder(Customer)
+_messages = msgspec.msgpack.Decoder(Message)
+
+
+class Work:
+    """The customers that one batch touches, under the rules of the moment."""
+
+    def __init__(self, customers: dict[str, Customer], rulebook: Rulebook, events: Sequence[CampaignEvent]) -> None:
+        self.policy = rulebook.policy
+        self.loaded = dict(customers)
+        self.customers = customers
+        self.messages: dict[str, Message] = {}
+        self.transitions: dict[tuple[str, int], Message] = {}
+        self.signals = [event.signal_id for event in events if isinstance(event, Outcome)]
+        self.timers = [event.message_id for event in events if isinstance(event, Due)]
+        self.marks = [event for event in events if isinstance(event, Marked)]
+
+    def part(self, event: CampaignEvent) -> State:
+        """The state of the customer an event is about; an unknown one is empty."""
+        name = NOBODY if isinstance(event, Marked) else event.profile_id
+        return State(self.customers.get(name) or Customer(profile_id=name), self.policy)
+
+    def replace(self, before: State, after: State) -> None:
+        """Keep the evolved customer and the messages that moved."""
+        if after is before:
+            return
+        self.customers[after.customer.profile_id] = after.customer
+        if after.customer.messages is before.customer.messages:
+            return
+        known = {message.message_id: message for message in before.customer.messages}
+        for message in after.customer.messages:
+            if known.get(message.message_id) is not message:
+                self.messages[message.message_id] = message
+                self.transitions[message.message_id, message.revision] = message
+
+
+def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEvent]) -> Work:
+    """All customers that the events touch."""
+    names = sorted({event.profile_id for event in events if not isinstance(event, Marked)})
+    return Work(load_customers(connection, names), rulebook, events)
+
+
+def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
+    """Customers by profile id; those not known are absent."""
+    found: dict[str, Customer] = {}
+    for chunk in chunks(names):
+        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
+        for (body,) in rows:
+            customer = _customers.decode(body)
+            found[customer.profile_id] = customer
+    return found
+
+
+def load_messages(connection: Connection, names: Sequence[str]) -> dict[str, Message]:
+    """Messages by id, in the state they are in now."""
+    found: dict[str, Message] = {}
+    for chunk in chunks(names):
+        rows = connection.execute(select(tables.message.c.body).where(tables.message.c.message_id.in_(chunk)))
+        for (body,) in rows:
+            message = _messages.decode(body)
+            found[message.message_id] = message
+    return found
+
+
+def save(connection: Connection, work: Work) -> None:
+    """Write what changed: customers, ledger, timers, sends to make, marks."""
+    keep_records = any(campaign.audience is not None for campaign in work.policy.campaigns.values())
+    touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
+    rows = [_customer_row(customer, keep_records) for customer in touched if _worth_keeping(customer)]
+    upsert(connection, tables.customer, ("profile_id",), rows)
+    _save_messages(connection, work)
+    for chunk in chunks(work.signals):
+        connection.execute(delete(tables.signal).where(tables.signal.c.id.in_(chunk)))
+    erased = [c.profile_id for c in touched if c.gone == "erasure" and _was_not_erased(work, c)]
+    if erased:
+        _erase(connection, erased)
+    for mark in work.marks:
+        _save_mark(connection, mark)
+
+
+def _worth_keeping(customer: Customer) -> bool:
+    return customer.profile_id != NOBODY and bool(customer.version or customer.classes or customer.messages)
+
+
+def _was_not_erased(work: Work, customer: Customer) -> bool:
+    before = work.loaded.get(customer.profile_id)
+    return before is None or before.gone != "erasure"
+
+
+def _customer_row(customer: Customer, keep_record: bool) -> dict[str, Any]:
+    if customer.gone == "erasure":
+        customer = Customer(profile_id=customer.profile_id, version=customer.version, gone=customer.gone)
+    elif not keep_record and customer.record is not None:
+        customer = msgspec.structs.replace(customer, record=None)
+    body = _encoder.encode(customer)
+    return {"profile_id": customer.profile_id, "version": customer.version, "body": body}
+
+
+def _save_messages(connection: Connection, work: Work) -> None:
+    for chunk in chunks(sorted({*work.messages, *work.timers})):
+        connection.execute(delete(tables.due).where(tables.due.c.message_id.in_(chunk)))
+    moved = [message for _, message in sorted(work.messages.items())]
+    planned = [message for message in moved if message.state == PLANNED]
+    if planned:
+        connection.execute(insert(tables.due), [_due_row(message) for message in planned])
+    upsert(connection, tables.message, ("message_id",), [_message_row(message) for message in moved])
+    upsert(
+        connection,
+        tables.transition,
+        ("message_id", "revision"),
+        [_transition_row(message) for _, message in sorted(work.transitions.items())],
+    )
+    sending = [_dispatch_row(message) for message in moved if message.state == SENDING]
+    upsert(connection, tables.dispatch, ("message_id",), sending)
+
+
+def _due_row(message: Message) -> dict[str, Any]:
+    return {
+        "message_id": message.message_id,
+        "due_at": message.due_at,
+        "profile_id": message.profile_id,
+        "history": message.history,
+    }
+
+
+def _message_row(message: Message) -> dict[str, Any]:
+    names = (c.name for c in tables.message.c if c.name != "body")
+    return {**{name: getattr(message, name) for name in names}, "body": _encoder.encode(message)}
+
+
+def _transition_row(message: Message) -> dict[str, Any]:
+    return {
+        "message_id": message.message_id,
+        "revision": message.revision,
+        "state": message.state,
+        "reason": message.reason,
+        "at": message.changed_at,
+    }
+
+
+def _dispatch_row(message: Message) -> dict[str, Any]:
+    return {
+        "message_id": message.message_id,
+        "profile_id": message.profile_id,
+        "history": message.history,
+        "phase": "claimed",
+        "attempt": 0,
+        "not_before": 0,
+        "sender": None,
+        "taken_at": None,
+    }
+
+
+def _erase(connection: Connection, names: Sequence[str]) -> None:
+    """Nothing of an erased customer stays; the outbox files of his messages are noted for the gateway to delete."""
+    ledger = tables.message
+    kept = [column.name for column in tables.discard.c]
+    for chunk in chunks(names):
+        his = select(ledger.c.message_id).where(ledger.c.profile_id.in_(chunk))
+        files = select(*(ledger.c[name] for name in kept)).where(ledger.c.profile_id.in_(chunk))
+        connection.execute(insert(tables.discard).from_select(kept, files))
+        connection.execute(delete(tables.transition).where(tables.transition.c.message_id.in_(his)))
+        for table in (tables.due, tables.dispatch, tables.signal, ledger):
+            connection.execute(delete(table).where(table.c.profile_id.in_(chunk)))
+
+
+def _save_mark(connection: Connection, mark: Marked) -> None:
+    table = tables.open_import
+    row = {"name": mark.name, "topic": mark.topic, "part": mark.partition}
+    if mark.begun:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing())
+    else:
+        connection.execute(delete(table).where(*(table.c[name] == value for name, value in row.items())))
+
+
+def _in_no_open_import() -> Any:
+    opened = select(tables.open_import.c.name)
+    return or_(tables.due.c.history.is_(None), tables.due.c.history.not_in(opened))
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """The earliest moment at which there is something to do; outcomes are to be taken up at once."""
+    if connection.execute(select(tables.signal.c.id).limit(1)).first() is not None:
+        return EPOCH
+    earliest = connection.execute(select(func.min(tables.due.c.due_at)).where(_in_no_open_import())).scalar()
+    return None if earliest is None else from_ms(earliest)
+
+
+def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[CampaignEvent] | None:
+    """Outcomes first, then the timers due up to the watermark, oldest first; None when there is nothing."""
+    signals = connection.execute(select(tables.signal).order_by(tables.signal.c.id).limit(limit)).all()
+    events: list[CampaignEvent] = [
+        Outcome(row.id, row.profile_id, row.message_id, row.kind, from_ms(row.at), row.reason, row.subject)
+        for row in signals
+    ]
+    table = tables.due
+    query = (
+        select(table)
+        .where((table.c.due_at <= to_ms(watermark.live)) & _in_no_open_import())
+        .order_by(table.c.due_at, table.c.message_id)
+        .limit(limit - len(events))
+    )
+    events += [
+        Due(row.profile_id, row.message_id, from_ms(row.due_at), watermark.live) for row in connection.execute(query)
+    ]
+    return events or None
+
+
+def upsert(connection: Connection, table: Any, keys: Iterable[str], rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or put them in the place of those with the same key."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    names = list(keys)
+    values = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
+    connection.execute(statement.on_conflict_do_update(index_elements=names, set_=values), rows)
+
+
+def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Pieces of at most CHUNK."""
+    for at in range(0, len(items), CHUNK):
+        yield items[at : at + CHUNK]

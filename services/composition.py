@@ -1,0 +1,144 @@
+"""The composition root: from settings to a platform. The only place that knows which adapters are used."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from services.campaign.service import SERVICE as CAMPAIGN
+from services.ingest.service import build as build_ingest
+from services.profile.service import SERVICE as PROFILE
+from services.segment.service import SERVICE as SEGMENT
+from shared.config import Settings
+from shared.database import open_sqlite, transaction
+from shared.errors import WrongSetting
+from shared.events.times import to_ms
+from shared.log import Log
+from shared.log.sqlite import open_log
+from shared.runtime import clock as clocks
+from shared.runtime.runner import Platform
+from shared.runtime.service import Service
+from shared.security import FirstKeys, StoredKeys, first_keys
+from shared.telemetry import Metrics
+
+SERVICES: dict[str, Callable[[Mapping[str, Any]], Service]] = {
+    "ingest": build_ingest,
+    "profile": lambda _: PROFILE,
+    "segment": lambda _: SEGMENT,
+    "campaign": lambda _: CAMPAIGN,
+}
+"""Every service by its name, made from the company settings."""
+
+
+def version() -> str:
+    """The installed version."""
+    return packages.version("cartera")
+
+
+def data_folder(settings: Settings) -> Path:
+    """The data folder, made when missing, readable by its owner only. Raises WrongSetting when it cannot be used."""
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise WrongSetting(
+            f"CARTERA_DATA_DIR: cannot use {folder} ({error.strerror}): choose another folder"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise WrongSetting(f"CARTERA_DATA_DIR: {folder} is not writable: choose another folder or change its owner")
+    return folder
+
+
+def open_the_log(settings: Settings) -> Log:
+    """The configured log."""
+    if settings.log_url is not None:
+        raise WrongSetting(
+            "CARTERA_LOG_URL: Kafka is not in this release yet; unset it to use the log in the data folder"
+        )
+    return open_log(data_folder(settings) / "log.db", settings.partitions, clock=lambda: to_ms(clocks.system()))
+
+
+def engine_of(settings: Settings) -> Callable[[str], Engine]:
+    """Gives the database of a service by its name."""
+    if settings.database_url is not None:
+        raise WrongSetting(
+            "CARTERA_DATABASE_URL: PostgreSQL is not in this release yet; unset it to use files in the data folder"
+        )
+    folder = data_folder(settings)
+    return lambda name: open_sqlite(folder / f"{name}.db")
+
+
+def open_keys(settings: Settings) -> tuple[StoredKeys, FirstKeys]:
+    """The API keys; the first two are made when they are missing."""
+    folder = data_folder(settings)
+    fixed = {
+        "write": settings.write_key.get_secret_value() if settings.write_key else None,
+        "admin": settings.admin_key.get_secret_value() if settings.admin_key else None,
+    }
+    engine = open_sqlite(folder / "keys.db")
+    keys = StoredKeys(partial(transaction, engine), clocks.system, fixed)
+    return keys, first_keys(keys, fixed, folder / "keys.json")
+
+
+def compose(
+    settings: Settings, names: Sequence[str], address: str, *, reactions_on_history: bool = False
+) -> tuple[Platform, FirstKeys]:
+    """A platform of the named services. `reactions_on_history` lets an import plan messages, into files only."""
+    unknown = [name for name in names if name not in SERVICES]
+    if unknown:
+        raise WrongSetting(f"no service is called {unknown[0]!r}; there are {', '.join(SERVICES)}")
+    keys, first = open_keys(settings)
+    company = company_settings(settings, address, reactions_on_history)
+    platform = Platform(
+        services=[SERVICES[name](company) for name in names],
+        engine_of=engine_of(settings),
+        log=open_the_log(settings),
+        clock=clocks.system,
+        metrics=Metrics(version()),
+        keys=keys,
+        settings=company,
+        owner=f"{socket.gethostname()}/{os.getpid()}",
+        events_clock=settings.clock == "events",
+    )
+    platform.prepare()
+    return platform, first
+
+
+def company_settings(settings: Settings, address: str, reactions_on_history: bool) -> dict[str, Any]:
+    """What services may read of the configuration, as plain values."""
+    folder = data_folder(settings)
+    return {
+        "currency": settings.currency,
+        "region": settings.region,
+        "clock": settings.clock,
+        "outbox_dir": folder / "outbox",
+        "smtp_url": settings.smtp_url.get_secret_value() if settings.smtp_url else None,
+        "mail_from": settings.mail_from,
+        "public_url": (settings.public_url or address).rstrip("/"),
+        "secret": _secret(folder / "secret"),
+        "send_history": "outbox" if reactions_on_history else "mute",
+    }
+
+
+def _secret(file: Path) -> str:
+    """The secret that signs unsubscribe links; made once, kept with mode 0600."""
+    try:
+        return file.read_text("ascii")
+    except FileNotFoundError:
+        text = secrets.token_urlsafe(32)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(text)
+        return text
+
+
+def now() -> datetime:
+    """The present moment."""
+    return clocks.system()

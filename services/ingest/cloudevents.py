@@ -1,0 +1,193 @@
+"""The wire forms of CloudEvents: HTTP (structured, batched, binary) and records of the source topics. Pure."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from services.ingest.acceptance import INVALID_JSON
+from shared.errors import Fault, InvalidEvent
+from shared.log import Record
+
+MAIN_TYPES = {
+    "purchases": "purchase.completed",
+    "calls": "call.completed",
+    "emails": "email.received",
+    "chats": "chat.message",
+}
+"""The source topics, and the type of a plain JSON value on each."""
+
+_NATURAL_KEYS = {"purchases": "order_id", "calls": "call_id", "emails": "message_id"}
+_MARK = b"\xef\xbb\xbf"
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_encoder = msgspec.json.Encoder()
+
+
+class MediaTypeError(ValueError):
+    """A body in a media type that is not taken here."""
+
+
+class Sent(NamedTuple):
+    """One event as it was sent: its bytes as a structured CloudEvent, and its JSON value or why it is none."""
+
+    original: bytes
+    envelope: object
+    error: InvalidEvent | None = None
+
+
+class Posted(NamedTuple):
+    """The events of one request. `single` says that it was not an array."""
+
+    events: Sequence[Sent]
+    single: bool
+
+
+def read_json(value: bytes) -> Any:
+    """The JSON value of bytes. Raises InvalidEvent `invalid_json`."""
+    try:
+        return msgspec.json.decode(value.removeprefix(_MARK))
+    except RecursionError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidEvent(INVALID_JSON, (Fault(str(error)),)) from error
+
+
+def read_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Posted:
+    """The events of a request. Raises MediaTypeError, and InvalidEvent `invalid_json` when the body is no JSON."""
+    named = {name.decode("latin-1").lower(): value for name, value in headers}
+    content_type = named.get("content-type", b"").decode("latin-1")
+    media = _media_type(content_type)
+    if media.startswith("application/cloudevents-batch"):
+        _only_json(media, "application/cloudevents-batch")
+        return Posted(_array(body), False)
+    if media.startswith("application/cloudevents"):
+        _only_json(media, "application/cloudevents")
+        return Posted((_sent(body),), True)
+    if any(name in named for name in ("ce-specversion", "ce-id", "ce-type")):
+        return Posted((_binary(_attributes(named), content_type, body),), True)
+    if media not in ("", "application/json"):
+        raise MediaTypeError(media)
+    if body.removeprefix(_MARK).lstrip()[:1] == b"[":
+        return Posted(_array(body), False)
+    return Posted((_sent(body),), True)
+
+
+def _media_type(content_type: str) -> str:
+    media, _, parameters = content_type.partition(";")
+    found = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
+    if found and found[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise MediaTypeError(content_type)
+    return media.strip().lower()
+
+
+def _only_json(media: str, prefix: str) -> None:
+    if media.removeprefix(prefix) not in ("", "+json"):
+        raise MediaTypeError(media)
+
+
+def _sent(body: bytes) -> Sent:
+    return Sent(body, read_json(body))
+
+
+def _array(body: bytes) -> tuple[Sent, ...]:
+    try:
+        found = _items.decode(body.removeprefix(_MARK))
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        read_json(body)
+        raise InvalidEvent(INVALID_JSON, (Fault("a batch is a JSON array"),)) from error
+    return tuple(_item(bytes(item)) for item in found)
+
+
+def _item(value: bytes) -> Sent:
+    try:
+        return _sent(value)
+    except InvalidEvent as error:
+        return Sent(value, None, error)
+
+
+def _attributes(headers: Mapping[str, bytes]) -> dict[str, str]:
+    return {
+        name[3:]: _header_text(value)
+        for name, value in headers.items()
+        if name.startswith("ce-") and name not in ("ce-data", "ce-datacontenttype")
+    }
+
+
+def _header_text(value: bytes) -> str:
+    text = value.strip()
+    if len(text) > 1 and text[:1] == text[-1:] == b'"':
+        text = _ESCAPED.sub(r"\1", text[1:-1].decode("latin-1")).encode("latin-1")
+    plain = unquote_to_bytes(text)
+    try:
+        return plain.decode()
+    except UnicodeDecodeError:
+        return plain.decode("latin-1")
+
+
+def _binary(attributes: Mapping[str, str], content_type: str, body: bytes) -> Sent:
+    envelope: dict[str, Any] = dict(attributes)
+    if content_type:
+        envelope["datacontenttype"] = content_type
+    if not body:
+        return Sent(_encoder.encode(envelope), envelope)
+    try:
+        data = read_json(body)
+    except InvalidEvent as error:
+        envelope["data_base64"] = base64.b64encode(body).decode()
+        if "json" not in content_type.lower() and content_type:
+            return Sent(_encoder.encode(envelope), envelope)
+        faults = tuple(Fault(fault.detail, "/data") for fault in error.faults)
+        return Sent(_encoder.encode(envelope), envelope, InvalidEvent(INVALID_JSON, faults))
+    envelope["data"] = data
+    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(_MARK))}), envelope)
+
+
+def read_record(record: Record) -> object:
+    """The CloudEvent of a record of a source topic: structured, binary, or plain JSON. Raises InvalidEvent."""
+    headers = {name.lower(): value or b"" for name, value in record.headers}
+    content_type = headers.get("content-type", b"").decode("latin-1")
+    value = record.value or b""
+    if content_type.strip().lower().startswith("application/cloudevents"):
+        return read_json(value)
+    if any(name in headers for name in ("ce_specversion", "ce_id", "ce_type")):
+        return _binary_record(headers, content_type, value)
+    data = read_json(value)
+    if isinstance(data, dict) and "specversion" in data:
+        return data
+    if not isinstance(data, dict):
+        raise InvalidEvent(INVALID_JSON, (Fault("a record is a JSON object"),))
+    return _plain_record(record.topic, value, data)
+
+
+def _binary_record(headers: Mapping[str, bytes], content_type: str, value: bytes) -> object:
+    attributes = {
+        name[3:]: text.decode("utf-8", "replace")
+        for name, text in headers.items()
+        if name.startswith("ce_") and name not in ("ce_data", "ce_datacontenttype")
+    }
+    sent = _binary(attributes, content_type, value)
+    if sent.error is not None:
+        raise sent.error
+    return sent.envelope
+
+
+def _plain_record(topic: str, value: bytes, data: dict[str, Any]) -> dict[str, Any]:
+    natural = data.get(_NATURAL_KEYS.get(topic, ""))
+    if isinstance(natural, bool) or not isinstance(natural, str | int) or natural == "":
+        natural = hashlib.blake2b(value, digest_size=16).hexdigest()
+    sent_at = data.get("time")
+    return {
+        "specversion": "1.0",
+        "id": str(natural),
+        "source": f"topic/{topic}",
+        "type": MAIN_TYPES[topic],
+        "time": sent_at if sent_at is not None else data.get("occurred_at"),
+        "data": data,
+    }

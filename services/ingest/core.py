@@ -1,0 +1,26 @@
+"""The two verbs of the entrance: what is accepted goes on, what is refused is kept. Pure."""
+
+from collections.abc import Sequence
+
+from services.ingest.model import Accepted, Door, Incoming
+from shared.events.interactions import TOPIC
+from shared.events.outgoing import CONTENT_TYPE, Outgoing
+
+
+def evolve(state: Door, event: Incoming) -> Door:
+    """The door after an event or a letter; a letter that is kept already stays as it is, with its repair."""
+    if isinstance(event, Accepted):
+        return Door(accepted=event, letter=state.letter)
+    return state if state.letter is not None else Door(accepted=state.accepted, letter=event)
+
+
+def react(before: Door, after: Door) -> Sequence[Outgoing]:
+    """What an accepted event says on `interactions`; letters say nothing, they were said before."""
+    if after.accepted is None or after.accepted == before.accepted:
+        return ()
+    return (forward(after.accepted),)
+
+
+def forward(accepted: Accepted) -> Outgoing:
+    """An accepted event as a record of `interactions`."""
+    return Outgoing(TOPIC, accepted.key, accepted.value, CONTENT_TYPE)

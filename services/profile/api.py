@@ -1,0 +1,246 @@
+"""The REST of the profile service: records and what is behind them; every write is an event on `interactions`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import anyio.from_thread
+import msgspec
+from fastapi import APIRouter, Body, Depends, Query, Response
+from pydantic import AwareDatetime, BaseModel, Field
+from sqlalchemy import Connection
+
+from services.profile import queries
+from shared.events.envelope import Event, derived_id, fingerprint, raw
+from shared.events.identifiers import KINDS, Identifier
+from shared.events.interactions import TOPIC
+from shared.events.outgoing import say
+from shared.events.profiles import Known, Profile
+from shared.events.times import rfc3339, to_ms
+from shared.runtime.service import Context
+from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, needs, paged
+
+SOURCE = "cartera/profile"
+"""The source of the events that writes become."""
+
+_ADMIN = [Depends(needs("admin"))]
+_READ = [Depends(needs("read"))]
+
+
+class Listed(BaseModel):
+    """What `GET /v1/profiles` understands: one identifier, or words to search for, or nothing for all."""
+
+    customer_id: str | None = None
+    loyalty_card: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    chat_handle: str | None = None
+    device_id: str | None = None
+    q: str = ""
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=1000)
+    cursor: str | None = None
+
+
+class ConsentStated(BaseModel):
+    """A consent of a customer on one channel."""
+
+    status: Literal["granted", "denied"]
+    purpose: str = Field("marketing", min_length=1, max_length=100, pattern=r"^[^/]+$")
+    expires_at: AwareDatetime | None = None
+
+
+class Merge(BaseModel):
+    """Customers that are one."""
+
+    profile_ids: list[str] = Field(min_length=2, max_length=10)
+    reason: str | None = None
+
+
+class Named(BaseModel):
+    """An identifier as it stands in the record."""
+
+    kind: str
+    value: str
+
+
+class Split(BaseModel):
+    """Identifiers that belong to another customer than the rest of the record."""
+
+    identifiers: list[Named] = Field(min_length=1, max_length=100)
+    reason: str | None = None
+
+
+def router(context: Context) -> APIRouter:
+    """The endpoints of the profile service."""
+    routes = APIRouter(tags=["profile"])
+    _lists(routes, context)
+    _behind(routes, context)
+    _statements(routes, context)
+    _identity(routes, context)
+    return routes
+
+
+def _lists(routes: APIRouter, context: Context) -> None:
+    @routes.get("/v1/profiles", dependencies=_READ)
+    def profiles(asked: Annotated[Listed, Query()]) -> Response:
+        """The customer with an identifier (none or one), or those that a free search finds."""
+        names = [
+            Identifier(kind, _normal(kind, value)) for kind in KINDS if (value := getattr(asked, kind)) is not None
+        ]
+        with context.engine.connect() as connection:
+            if names:
+                return _json({"profiles": _holders(connection, names), "next_cursor": None})
+            after = Cursor.decode(asked.cursor, (str,)) or ("",)
+            found = queries.search(connection, asked.q, asked.limit + 1, after[0])
+        page = paged(found, asked.limit, lambda one: (one.profile_id,))
+        return _json({"profiles": page.items, "next_cursor": page.next_cursor})
+
+    @routes.get("/v1/profiles/{profile_id}", dependencies=_READ)
+    def profile(profile_id: str) -> Response:
+        """The record of a customer; an id that he had before a merge leads to him as well."""
+        with context.engine.connect() as connection:
+            return _json(_known(connection, profile_id))
+
+
+def _behind(routes: APIRouter, context: Context) -> None:
+    @routes.get("/v1/profiles/{profile_id}/timeline", dependencies=_READ)
+    def timeline(
+        profile_id: str,
+        type: str | None = None,
+        before: str | None = None,
+        cursor: CursorText = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Response:
+        """Every interaction of the customer on all channels, newest first; `before` is a time or a `next_cursor`."""
+        place = _place(before, cursor)
+        with context.engine.connect() as connection:
+            found = queries.timeline(connection, _known(connection, profile_id), limit + 1, place, type)
+        page = paged(found, limit, lambda row: (row.at, row.seq))
+        return _json({"events": [row.event for row in page.items], "next_cursor": page.next_cursor})
+
+    @routes.get("/v1/profiles/{profile_id}/evidence", dependencies=_READ)
+    def evidence(profile_id: str) -> Response:
+        """The customer's identifiers, and every link that touches one of them, applied or rejected."""
+        with context.engine.connect() as connection:
+            return _json({**queries.evidence(connection, _known(connection, profile_id)), "next_cursor": None})
+
+
+def _statements(routes: APIRouter, context: Context) -> None:
+    @routes.patch("/v1/profiles/{profile_id}/traits", dependencies=_ADMIN, status_code=202)
+    def traits(profile_id: str, stated: Annotated[dict[str, Any], Body()]) -> Response:
+        """Change some traits; null takes one away."""
+        with context.engine.connect() as connection:
+            known = _known(connection, profile_id)
+        return _append(context, "customer.identified", known.identifiers[0], {"traits": stated})
+
+    @routes.put("/v1/profiles/{profile_id}/consents/{channel}", dependencies=_ADMIN, status_code=202)
+    def consents(profile_id: str, channel: str, stated: ConsentStated) -> Response:
+        """State what the customer allows on a channel, for a purpose, until it expires."""
+        with context.engine.connect() as connection:
+            known = _known(connection, profile_id)
+        data = {"channel": channel, **stated.model_dump(exclude_none=True)}
+        return _append(context, "consent.changed", known.identifiers[0], data)
+
+
+def _identity(routes: APIRouter, context: Context) -> None:
+    @routes.post("/v1/profiles/merge", dependencies=_ADMIN, status_code=202)
+    def merge(stated: Merge) -> Response:
+        """Make customers one, for good or until a split."""
+        with context.engine.connect() as connection:
+            found = {one.profile_id: one for id in stated.profile_ids for one in (_known(connection, id),)}
+        if len(found) < 2:
+            raise Problem(422, "same_profile", "these are one customer already", [{"pointer": "/profile_ids"}])
+        strongest = [one.identifiers[0] for one in found.values()]
+        data = {"identifiers": [_shown(one) for one in strongest], "reason": stated.reason}
+        return _append(context, "customer.linked", strongest[0], data)
+
+    @routes.post("/v1/profiles/{profile_id}/split", dependencies=_ADMIN, status_code=202)
+    def split(profile_id: str, stated: Split) -> Response:
+        """Take identifiers out of a customer; both sides become what they would be without the wrong link."""
+        with context.engine.connect() as connection:
+            known = _known(connection, profile_id)
+        leaving = [Identifier(one.kind, _normal(one.kind, one.value)) for one in stated.identifiers]
+        mine = {Identifier(one.kind, one.value): one for one in known.identifiers}
+        faults = [
+            {"detail": "is no identifier of this customer", "pointer": f"/identifiers/{position}"}
+            for position, one in enumerate(leaving)
+            if one not in mine
+        ]
+        staying = [one for name, one in mine.items() if name not in leaving]
+        if not faults and not staying:
+            faults = [{"detail": "nothing would be left of the customer", "pointer": "/identifiers"}]
+        if faults:
+            raise Problem(422, "invalid_split", "these identifiers cannot be taken out", faults)
+        data = {"identifiers": [_shown(mine[one]) for one in leaving], "reason": stated.reason}
+        return _append(context, "customer.split", staying[0], data)
+
+
+def _holders(connection: Connection, names: Sequence[Identifier]) -> list[Profile]:
+    """The one customer who has all the identifiers, if there is one."""
+    found = [queries.by_identifier(connection, name) for name in names]
+    first = found[0]
+    same = first is not None and all(one is not None and one.profile_id == first.profile_id for one in found)
+    return [first] if first is not None and same else []
+
+
+def _known(connection: Connection, profile_id: str) -> Profile:
+    known = queries.by_id(connection, profile_id)
+    if known is None:
+        raise Problem(404, "unknown_profile", "there is no such customer")
+    return known
+
+
+def _normal(kind: str, value: str) -> str:
+    """An identifier as it is asked for, in the spelling in which it is kept (a + in a URL may arrive as a space)."""
+    if kind == "email":
+        return value.strip().lower()
+    if kind == "phone":
+        digits = re.sub(r"[^\d]", "", value)
+        return f"+{digits}" if value[:1] in ("+", " ") else digits
+    return value.strip()
+
+
+def _place(before: str | None, cursor: str | None) -> tuple[int, int] | None:
+    """Where a timeline goes on: a time means before all of its millisecond."""
+    if before is not None:
+        try:
+            moment = datetime.fromisoformat(before.replace(" ", "+"))
+        except ValueError:
+            return _place(None, before)
+        if moment.tzinfo is None:
+            fault = {"detail": "has no time zone", "parameter": "before"}
+            raise Problem(400, "invalid_time", "a time needs its zone", [fault])
+        return to_ms(moment), -1
+    parts = Cursor.decode(cursor, (int, int))
+    return None if parts is None else (parts[0], parts[1])
+
+
+def _shown(known: Known) -> dict[str, str]:
+    return {"kind": known.kind, "value": known.value}
+
+
+def _append(context: Context, kind: str, who: Known, content: Mapping[str, Any]) -> Response:
+    """Append a statement about a customer and answer with its name, once the log has it.
+
+    It names the strongest identifier only: a statement made here must not become evidence of a link.
+    """
+    now = context.clock()
+    data = {"customer": {who.kind: who.value}, **content}
+    print_ = fingerprint(kind, rfc3339(now), msgspec.to_builtins(data))
+    event = Event(
+        specversion="1.0",
+        id=derived_id(f"{kind}/{print_}", to_ms(now)),
+        source=SOURCE,
+        type=kind,
+        time=now,
+        data=raw(data),
+        receivedat=now,
+        fingerprint=print_,
+    )
+    anyio.from_thread.run(context.log.append, [say(TOPIC, str(Identifier(who.kind, who.value)), event)])
+    return _json({"source": event.source, "id": event.id}, 202)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

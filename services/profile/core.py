@@ -1,0 +1,172 @@
+"""How the live record of a customer changes, and what is worth telling of it. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from services.profile import folding
+from services.profile.evidence import pairs_of, regrouped, seen_with, statement_of, united
+from services.profile.folding import Told
+from services.profile.joining import stricter
+from services.profile.model import Cluster, Component, Node, Pair, Sighting, State, Statement
+from services.profile.record import record
+from services.profile.tally import Said, Stamp
+from shared.events.envelope import Event, derived_id, encode, event_key, raw
+from shared.events.identifiers import Identifier
+from shared.events.interactions import BEGIN, END
+from shared.events.interactions import Statement as StatementPayload
+from shared.events.outgoing import CONTENT_TYPE, Outgoing, remove
+from shared.events.profiles import TOPIC, UPDATED, Removal
+
+__all__ = ["evolve", "react"]
+
+
+def evolve(state: State, event: Event) -> State:
+    """Fold one interaction into the evidence and the counts. Raises InvalidEvent for one that can never be applied.
+
+    Order does not matter; repetition does, and it is the inbox that keeps an event from coming twice. Marks of imports
+    change no customer. An event that is no news for identity leaves the customers as they are (the fast path).
+    """
+    if event.type in (BEGIN, END):
+        return State(state.components, event)
+    told = folding.read(event)
+    if isinstance(told.payload, StatementPayload):
+        statement = statement_of(told.kind, told.payload, told.identifiers, told.made)
+        named = tuple(dict.fromkeys((*told.identifiers, *statement.left, *statement.right)))
+        return State((_stated(united(state.components, named[0]), statement, named),), event)
+    own, hubs = _places(state.components, told.identifiers)
+    home = united(own, told.identifiers[0]) if own or not hubs else hubs.pop(0)
+    away = frozenset(name for hub in hubs for name in told.identifiers if name in hub.nodes)
+    edges = seen_with(home.edges, pairs_of(told.identifiers), told.made)
+    here = tuple(name for name in told.identifiers if name not in away)
+    heard = [_heard(home, here, edges, told, resolved=len(own) < 2)]
+    for hub in hubs:
+        heard.append(_heard(hub, tuple(name for name in told.identifiers if name in hub.nodes), hub.edges, told, True))
+    return State(tuple(heard), event)
+
+
+def _places(components: Sequence[Component], names: Sequence[Identifier]) -> tuple[list[Component], list[Component]]:
+    """The components that the event makes one, and those that it only names a hub of, which join nothing."""
+    own: list[Component] = []
+    hubs: list[Component] = []
+    known = set()
+    for component in components:
+        named = [name for name in names if name in component.nodes]
+        known.update(named)
+        (hubs if all(component.nodes[name].hub for name in named) else own).append(component)
+    if not own and len(known) < len(names):
+        return [united((), next(name for name in names if name not in known))], hubs
+    return own, hubs
+
+
+def _heard(
+    component: Component, names: Sequence[Identifier], edges: Mapping[Pair, Sighting], told: Told, resolved: bool
+) -> Component:
+    """The component after an interaction that names some of its identifiers; customers anew only when there is need."""
+    stamp, said = told.made.stamp, folding.consents(told)
+    changed: dict[Identifier, Node] = {}
+    for name in names:
+        node = component.nodes.get(name)
+        after = _node(node or Node(), stamp, said)
+        if name == told.identifiers[0]:
+            tally = folding.fold(after.tally, told)
+            after = after if tally is after.tally else replace(after, tally=tally)
+        if after is not node:
+            changed[name] = after
+    nodes = {**component.nodes, **changed}
+    if resolved and edges is component.edges and len(nodes) == len(component.nodes):
+        return replace(component, nodes=nodes, clusters=_touched(component.clusters, changed))
+    return regrouped(replace(component, nodes=nodes, edges=edges), changed)
+
+
+def _node(node: Node, stamp: Stamp, said: Mapping[str, Said]) -> Node:
+    first = stamp if node.first is None else min(node.first, stamp)
+    if not said and first == node.first:
+        return node
+    consents = node.consents
+    for subject, statement in said.items():
+        consents = {**consents, subject: stricter(consents.get(subject), statement)}
+    return replace(node, first=first, consents=consents)
+
+
+def _touched(clusters: Sequence[Cluster], changed: Mapping[Identifier, Node]) -> tuple[Cluster, ...]:
+    return tuple(
+        cluster
+        if cluster.members.isdisjoint(changed)
+        else Cluster(cluster.id, cluster.version + 1, cluster.members, cluster.aliases)
+        for cluster in clusters
+    )
+
+
+def _stated(component: Component, statement: Statement, names: Sequence[Identifier]) -> Component:
+    nodes = {**component.nodes}
+    stamp = statement.made.stamp
+    for name in names:
+        node = nodes.get(name, Node())
+        nodes[name] = replace(node, stated=stamp if node.stated is None else min(node.stated, stamp))
+    return regrouped(replace(component, nodes=nodes, statements=(*component.statements, statement)), names)
+
+
+def react(before: State, after: State) -> tuple[Outgoing, ...]:
+    """The new record of every customer that changed, a tombstone for each that went into another; marks as they are."""
+    cause = after.cause
+    if cause is None or cause == before.cause:
+        return ()
+    if cause.type in (BEGIN, END):
+        return (Outgoing(TOPIC, "", encode(cause), CONTENT_TYPE),)
+    former = {cluster.id: cluster for component in before.components for cluster in component.clusters}
+    said: list[Outgoing] = []
+    gone = dict(former)
+    name = f"{event_key(cause)}\n{cause.fingerprint}"
+    for component in after.components:
+        for cluster in component.clusters:
+            known = gone.pop(cluster.id, None)
+            if known is None or known.version != cluster.version:
+                said.append(_updated(component, cluster, cause, name, _reason(cluster, former)))
+    said.extend(_merged(cluster, after, cause, name) for cluster in gone.values())
+    return tuple(said)
+
+
+def _reason(cluster: Cluster, former: Mapping[str, Cluster]) -> bytes:
+    known = former.get(cluster.id)
+    if known is not None and known.members == cluster.members:
+        return b"event"
+    sources = [other for other in former.values() if not other.members.isdisjoint(cluster.members)]
+    if any(not other.members <= cluster.members for other in sources):
+        return b"split"
+    return b"merge" if len(sources) > 1 else b"event"
+
+
+def _updated(component: Component, cluster: Cluster, cause: Event, name: str, reason: bytes) -> Outgoing:
+    event = Event(
+        specversion="1.0",
+        id=derived_id(name, cluster.id),
+        source="cartera/profile",
+        type=UPDATED,
+        subject=cluster.id,
+        time=cause.time,
+        data=raw(record(component, cluster)),
+        receivedat=cause.receivedat,
+        history=cause.history,
+        causesource=cause.source,
+        causeid=cause.id,
+        causetype=cause.type,
+    )
+    return Outgoing(TOPIC, cluster.id, encode(event), (*CONTENT_TYPE, ("reason", reason)))
+
+
+def _merged(cluster: Cluster, after: State, cause: Event, name: str) -> Outgoing:
+    into = next(
+        survivor for component in after.components for survivor in component.clusters if cluster.id in survivor.aliases
+    )
+    return remove(
+        Removal(
+            profile_id=cluster.id,
+            reason="merge",
+            version=max(cluster.version + 1, into.version),
+            time=cause.time,
+            into=into.id,
+            event_id=derived_id(name, cluster.id),
+            history=cause.history,
+        )
+    )

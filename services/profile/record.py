@@ -1,0 +1,106 @@
+"""The record of a customer: the join of what his identifiers counted. Pure, and equal evidence gives equal bytes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import reduce
+
+from services.profile.consents import consents
+from services.profile.joining import distinct, join
+from services.profile.model import Cluster, Component
+from services.profile.tally import EMPTY, Bought, Chatted, Tally
+from shared.events.identifiers import strength
+from shared.events.money import to_text
+from shared.events.profiles import (
+    Calls,
+    Chats,
+    Emails,
+    Interests,
+    Known,
+    Loyalty,
+    Preferences,
+    Profile,
+    Purchases,
+    Satisfaction,
+)
+from shared.events.times import from_ms
+
+
+def record(component: Component, cluster: Cluster) -> Profile:
+    """The record of one customer of a component."""
+    names = sorted(cluster.members, key=strength)
+    nodes = [component.nodes[name] for name in names]
+    tally = reduce(join, (node.tally for node in nodes if node.tally.first is not None), EMPTY)
+    first = tally.first if tally.first is not None else min(node.since for node in nodes)[0]
+    last = tally.last if tally.last is not None else max(node.since for node in nodes)[0]
+    return Profile(
+        profile_id=cluster.id,
+        version=cluster.version,
+        aliases=cluster.aliases,
+        identifiers=tuple(
+            Known(name.kind, name.value, from_ms(node.since[0])) for name, node in zip(names, nodes, strict=True)
+        ),
+        traits={name: trait.value for name, trait in sorted(tally.traits.items()) if trait.value is not None},
+        consents=consents(component, names),
+        first_seen_at=from_ms(first),
+        last_seen_at=from_ms(last),
+        purchases=_purchases(tally.bought),
+        calls=Calls(
+            tally.called.count,
+            tally.called.inbound,
+            tally.called.outbound,
+            tally.called.missed,
+            tally.called.duration,
+            _moment(tally.called.last),
+        ),
+        emails=Emails(**tally.mailed.counts, last_at=_moment(tally.mailed.last)),
+        chats=_chats(tally.chatted),
+        interest=Interests(tally.interested.count, _moment(tally.interested.last), dict(tally.interested.days)),
+        satisfaction=_satisfaction(tally),
+        preferences=_preferences(tally.bought),
+        loyalty=Loyalty(tally.points),
+    )
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else from_ms(milliseconds)
+
+
+def _purchases(bought: Bought) -> Purchases:
+    return Purchases(
+        bought.count,
+        {currency: to_text(minor, currency) for currency, minor in bought.revenue.items()},
+        _averages(bought.revenue, bought.orders),
+        _moment(bought.first),
+        _moment(bought.last),
+        bought.refunds,
+        bought.days,
+    )
+
+
+def _averages(revenue: Mapping[str, int], orders: Mapping[str, int]) -> dict[str, str]:
+    averages = {}
+    for currency, count in orders.items():
+        whole = (Decimal(revenue[currency]) / count).quantize(Decimal(1), ROUND_HALF_EVEN)
+        averages[currency] = to_text(int(whole), currency)
+    return averages
+
+
+def _chats(chatted: Chatted) -> Chats:
+    return Chats(
+        distinct(chatted.conversations),
+        chatted.messages,
+        distinct(chatted.resolved),
+        distinct(chatted.handed_over),
+        _moment(chatted.last),
+    )
+
+
+def _satisfaction(tally: Tally) -> Satisfaction:
+    answered = tally.answered
+    last = {survey: score for survey, (_, _, score) in answered.latest.items()}
+    return Satisfaction(answered.count, last, _moment(answered.last))
+
+
+def _preferences(bought: Bought) -> Preferences:
+    return Preferences(bought.channels.top or None, bought.categories.top or None, bought.stores.top or None)

@@ -1,0 +1,63 @@
+"""The profile service as a value."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from services.profile.api import router
+from services.profile.core import evolve, react
+from services.profile.store import load, metadata, save
+from services.profile.work import Work
+from shared.errors import Fault, InvalidEvent
+from shared.events.envelope import Event, decode, event_key
+from shared.events.interactions import BEGIN, END, TOPIC
+from shared.events.profiles import TOPIC as PROFILES
+from shared.events.times import to_ms
+from shared.log import Record
+from shared.runtime import service as runtime
+from shared.runtime.service import Service
+
+
+def _decode(record: Record) -> Event | None:
+    if record.value is None:
+        return None
+    try:
+        return decode(record.value)
+    except msgspec.DecodeError as error:
+        raise InvalidEvent("invalid_event", (Fault(str(error)),)) from None
+
+
+def _identity(event: Event) -> tuple[str, str] | None:
+    return None if event.type in (BEGIN, END) else (event_key(event), event.fingerprint or "")
+
+
+def _event_ms(event: Event) -> int:
+    return to_ms(event.time)
+
+
+def _describe(event: Event) -> tuple[str, datetime | None]:
+    return event.type, None if event.history else event.receivedat
+
+
+def _save(connection: Connection, work: runtime.Work) -> None:
+    assert isinstance(work, Work)
+    save(connection, work)
+
+
+SERVICE = Service(
+    name="profile",
+    consumes=(TOPIC,),
+    produces=(PROFILES,),
+    metadata=metadata,
+    decode=_decode,
+    load=load,
+    evolve=evolve,
+    react=react,
+    save=_save,
+    router=router,
+    identity=_identity,
+    event_ms=_event_ms,
+    describe=_describe,
+)
+"""Reads what customers did and tells what is known of them."""

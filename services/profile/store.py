@@ -1,0 +1,229 @@
+"""The tables of the profile service, and how a batch is loaded and saved with a fixed number of statements."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.profile.model import Cluster, Component, Node, Pair, Sighting, Statement, identifiers_in, own_id
+from services.profile.record import record
+from services.profile.work import Work
+from shared.events.envelope import Event, encode
+from shared.events.identifiers import Identifier
+from shared.events.profiles import Profile
+from shared.events.times import to_ms
+
+metadata = MetaData()
+
+identifier = Table(
+    "identifier",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("own_id", Text, nullable=False, unique=True),
+    Column("component_id", Text, nullable=False),
+    Column("profile_id", Text, nullable=False, index=True),
+)
+"""Every identifier ever seen: the id it can give (so aliases find customers), its component, its customer now."""
+
+component = Table(
+    "component",
+    metadata,
+    Column("component_id", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Connected evidence with all its counts, as MessagePack."""
+
+profile = Table(
+    "profile",
+    metadata,
+    Column("profile_id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Column("search", Text, nullable=False),
+)
+"""The live records, as JSON; `search` is what a free search looks through, case folded."""
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("event_of_identifier", "kind", "value", "occurred_at"),
+)
+"""The timeline: every interaction under the strongest identifier that it names."""
+
+CHUNK = 200
+"""Rows per statement, two bind values each."""
+
+NAMES = ("name", "first_name", "last_name", "company")
+"""The traits that a free search looks through besides the identifiers."""
+
+_T = TypeVar("_T")
+
+
+class _Body(msgspec.Struct, frozen=True, array_like=True):
+    nodes: tuple[tuple[Identifier, Node], ...]
+    edges: tuple[tuple[Pair, Sighting], ...] = ()
+    statements: tuple[Statement, ...] = ()
+    clusters: tuple[tuple[str, int, tuple[Identifier, ...], tuple[str, ...]], ...] = ()
+
+
+_bodies = msgspec.msgpack.Decoder(_Body)
+_packer = msgspec.msgpack.Encoder()
+_records = msgspec.json.Encoder()
+
+
+def chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
+    """The items in stretches of a size that every database takes as bind values."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def pack(one: Component) -> bytes:
+    """A component as it is stored; equal evidence need not have equal bytes."""
+    clusters = tuple((c.id, c.version, tuple(sorted(c.members)), c.aliases) for c in one.clusters)
+    return _packer.encode(_Body(tuple(one.nodes.items()), tuple(one.edges.items()), one.statements, clusters))
+
+
+def unpack(component_id: str, body: bytes) -> Component:
+    """A component as it was before `pack`."""
+    read = _bodies.decode(body)
+    clusters = tuple(Cluster(id, version, frozenset(names), aliases) for id, version, names, aliases in read.clusters)
+    return Component(component_id, dict(read.nodes), dict(read.edges), read.statements, clusters)
+
+
+def load(connection: Connection, events: Sequence[Event]) -> Work:
+    """All components that the events of a batch name, locked in the order of their ids until the transaction ends."""
+    names = sorted({name for one in events for name in identifiers_in(one)})
+    ids = _component_ids(connection, names)
+    while True:
+        found = components(connection, sorted(ids), lock=True)
+        again = _component_ids(connection, names) if connection.dialect.name == "postgresql" else ids
+        if again == ids:
+            return Work(found)
+        ids = again
+
+
+def _component_ids(connection: Connection, names: Sequence[Identifier]) -> set[str]:
+    key = tuple_(identifier.c.kind, identifier.c.value)
+    found: set[str] = set()
+    for some in chunks(names):
+        found.update(connection.scalars(select(identifier.c.component_id).where(key.in_([tuple(n) for n in some]))))
+    return found
+
+
+def components(connection: Connection, ids: Sequence[str], lock: bool = False) -> list[Component]:
+    """Components by their ids, in the order of these; `lock` keeps other writers out (PostgreSQL row locks)."""
+    found = []
+    for some in chunks(ids, 2 * CHUNK):
+        query = select(component).where(component.c.component_id.in_(some)).order_by(component.c.component_id)
+        found += [unpack(id, body) for id, body in connection.execute(query.with_for_update() if lock else query)]
+    return found
+
+
+def save(connection: Connection, work: Work) -> None:
+    """Write back what a batch changed.
+
+    The database's unique keys refuse an identifier that another worker was first to see; the transaction then ends in
+    Conflict, and the batch is read again.
+    """
+    changed = work.changed()
+    former = {one.id: one for id in (*work.gone(), *(c.id for c in changed)) if (one := work.loaded.get(id))}
+    homes, before = _homes(former.values()), _clusters(former.values())
+    after = _clusters(changed)
+    _remove(connection, component, component.c.component_id, work.gone())
+    _upsert(connection, component, [{"component_id": one.id, "body": pack(one)} for one in changed])
+    _save_identifiers(connection, homes, _homes(changed))
+    _remove(connection, profile, profile.c.profile_id, sorted(before.keys() - after.keys()))
+    rows = [
+        _profile(record(home, cluster))
+        for id, (home, cluster) in sorted(after.items())
+        if id not in before or before[id][1] is not cluster
+    ]
+    _upsert(connection, profile, rows)
+    if work.events:
+        connection.execute(insert(event), [_event(one) for one in work.events])
+
+
+_Homes = Mapping[Identifier, tuple[str, str]]
+
+
+def _save_identifiers(connection: Connection, before: _Homes, after: _Homes) -> None:
+    new: list[Mapping[str, Any]] = []
+    moved: list[Mapping[str, Any]] = []
+    for name, home in sorted(after.items()):
+        if before.get(name) != home:
+            row = {"kind": name.kind, "value": name.value, "own_id": own_id(name)}
+            (moved if name in before else new).append({**row, "component_id": home[0], "profile_id": home[1]})
+    if new:
+        connection.execute(insert(identifier), new)
+    _upsert(connection, identifier, moved)
+
+
+def _homes(of: Iterable[Component]) -> dict[Identifier, tuple[str, str]]:
+    return {name: (one.id, cluster.id) for one in of for cluster in one.clusters for name in cluster.members}
+
+
+def _clusters(of: Iterable[Component]) -> dict[str, tuple[Component, Cluster]]:
+    return {cluster.id: (one, cluster) for one in of for cluster in one.clusters}
+
+
+def _profile(known: Profile) -> dict[str, Any]:
+    words = [one.value for one in known.identifiers]
+    words += [str(known.traits[name]) for name in NAMES if name in known.traits]
+    return {
+        "profile_id": known.profile_id,
+        "version": known.version,
+        "last_seen_at": to_ms(known.last_seen_at),
+        "record": _records.encode(known),
+        "search": "\n".join(words).casefold(),
+    }
+
+
+def _event(one: Event) -> dict[str, Any]:
+    strongest = identifiers_in(one)[0]
+    return {
+        "kind": strongest.kind,
+        "value": strongest.value,
+        "occurred_at": to_ms(one.time),
+        "type": one.type,
+        "body": encode(one),
+    }
+
+
+def _remove(connection: Connection, table: Table, key: Column[str], ids: Sequence[str]) -> None:
+    for some in chunks(ids, 2 * CHUNK):
+        connection.execute(delete(table).where(key.in_(some)))
+
+
+def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    keys = list(table.primary_key.columns)
+    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)

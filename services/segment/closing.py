@@ -1,0 +1,174 @@
+"""The close of a day: the population is measured anew, and those who may stand elsewhere now are looked at again.
+
+Work is proportional to what moved: windows roll by the customers of two days, and of a class only those are looked at
+whose value lies beyond its edges under the new numbers.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, func, insert, or_, select
+
+from services.segment import measured, tables
+from services.segment.definition import Scale, needs, population
+from services.segment.definition.population import measured as measured_of
+from services.segment.ladder import NOWHERE, Memory, edges
+from services.segment.model import Population, Recheck, Ruleset
+from services.segment.population import Company, load_population, load_ruleset, save_company
+from services.segment.queries import everybody
+from shared.events.money import exponent
+from shared.events.times import from_ms
+
+DAY_MS = 86_400_000
+SLACK = 1e-9
+"""Edges are drawn this much narrower: a customer too many is looked at in vain, one too few would be wrong."""
+
+
+def wanted(ruleset: Ruleset) -> frozenset[str]:
+    """All numbers of the population that the definitions in force need."""
+    return frozenset[str]().union(*(needs(rule.definition) for rule in ruleset.rules))
+
+
+def close(connection: Connection, company: Company, day: int) -> Sequence[Recheck]:
+    """Close a day (days since 1970): roll, measure, keep the snapshot; who must be looked at again, as of its end."""
+    for attribute in company.measured:
+        measured.roll(connection, attribute, day)
+    company.closed_day = day
+    return _measure(connection, company, (day + 1) * DAY_MS)
+
+
+def close_again(connection: Connection, company: Company, at_ms: int) -> Sequence[Recheck]:
+    """Measure the last closed day anew, after late events changed it; what follows counts from `at_ms`."""
+    return _measure(connection, company, at_ms)
+
+
+def begin(connection: Connection, company: Company, day: int, at_ms: int) -> Sequence[Recheck]:
+    """Close a day without a day before it: measured from all buckets."""
+    company.closed_day = day
+    for attribute in company.measured:
+        if measured.window(attribute) is not None:
+            measured.rebuild(connection, attribute, day)
+    return _measure(connection, company, at_ms)
+
+
+def _measure(connection: Connection, company: Company, at_ms: int) -> Sequence[Recheck]:
+    ruleset = load_ruleset(connection, company)
+    former = load_population(connection)
+    needed = wanted(ruleset)
+    scale = 10 ** exponent(company.currency)
+    values = {name: measured.values(connection, name, scale) for name in sorted(measured_of(needed))}
+    now = population(values, needed)
+    assert company.closed_day is not None
+    _keep(connection, company.closed_day, now)
+    company.dirty = False
+    company.again_at = at_ms
+    save_company(connection, company)
+    if now == former:
+        names: set[str] = set()
+    else:
+        names = set(_candidates(connection, ruleset, now, former, scale, at_ms))
+    names |= set(_waiting_for_values(connection, ruleset)) if now and not former else set()
+    return [Recheck(profile_id=name, at=from_ms(at_ms)) for name in sorted(names)]
+
+
+def _keep(connection: Connection, day: int, numbers: Population) -> None:
+    version = connection.execute(
+        select(func.max(tables.snapshot.c.version)).where(tables.snapshot.c.day == day)
+    ).scalar()
+    connection.execute(
+        insert(tables.snapshot).values(day=day, version=(version or 0) + 1, body=json.dumps(numbers, sort_keys=True))
+    )
+
+
+def _waiting_for_values(connection: Connection, ruleset: Ruleset) -> Iterator[str]:
+    for customer in everybody(connection):
+        if customer.facts is not None:
+            yield customer.profile_id
+
+
+def _candidates(
+    connection: Connection, ruleset: Ruleset, now: Population, former: Population, scale: int, at_ms: int
+) -> Iterator[str]:
+    if not former:
+        return
+    for rule in ruleset.rules:
+        definition = rule.definition
+        moved = any(now.get(need) != former.get(need) for need in needs(definition))
+        if not moved:
+            continue
+        unit = _unit(definition.scale, now, scale) if definition.scale is not None else None
+        if definition.scale is not None and unit is not None:
+            yield from _beyond_edges(connection, definition.name, definition.scale, now, *unit)
+        else:
+            yield from _turned(connection, definition.name, definition.scale, now, at_ms)
+
+
+def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None:
+    """The measured attribute behind a scale, and how much of it is one unit of the scale; None when it is not linear."""
+    name = scale.attribute.name
+    if scale.fixed is None:
+        return name, float(minor if name.startswith("revenue_") else 1)
+    base = name.removesuffix("_to_average")
+    mean = now.get(f"mean:{base}")
+    if base == name or mean is None:
+        return None
+    return base, mean * (minor if base.startswith("revenue_") else 1)
+
+
+def _beyond_edges(
+    connection: Connection, segmentation: str, scale: Scale, now: Population, attribute: str, unit: float
+) -> Iterator[str]:
+    borders = scale.borders(now)
+    member, rolling = tables.membership, tables.rolling
+    joined = member.outerjoin(
+        rolling, (rolling.c.profile_id == member.c.profile_id) & (rolling.c.attribute == attribute)
+    )
+    value = func.coalesce(rolling.c.value, 0)
+    query = select(member.c.profile_id).select_from(joined).where(member.c.segmentation == segmentation)
+    yield from _names(connection, query.where(or_(member.c["class"].is_(None), member.c.pending == 1)))
+    if borders is None:
+        return
+    for place, name in enumerate(scale.ladder.classes):
+        low = borders.down[place - 1] * unit * (1 + SLACK) if place > 0 else None
+        high = borders.up[place] * unit * (1 - SLACK) if place < len(borders.up) else None
+        beyond = [value < low] if low is not None else []
+        beyond += [value >= high] if high is not None else []
+        yield from _names(connection, query.where((member.c["class"] == name) & or_(*beyond)))
+
+
+def _names(connection: Connection, query: object) -> Iterator[str]:
+    for (name,) in connection.execute(query):  # type: ignore[call-overload]
+        yield name
+
+
+def _turned(
+    connection: Connection, segmentation: str, scale: Scale | None, now: Population, at_ms: int
+) -> Iterator[str]:
+    """Where the numbers are not a plain factor: look at everybody's value, but only when the numbers moved."""
+    for customer in everybody(connection):
+        if customer.facts is None:
+            continue
+        held = customer.memberships.get(segmentation)
+        if scale is None or held is None or held.class_ is None:
+            yield customer.profile_id
+            continue
+        borders = scale.borders(now)
+        value = scale.attribute.read(customer.facts, at_ms, now)
+        memory: Memory = held.memory or NOWHERE
+        if borders is None or not isinstance(value, int | float) or memory.pending or (memory.class_ is not None and not _inside(edges(scale.ladder, borders, memory), memory, scale, value)):
+            yield customer.profile_id
+
+
+def _inside(around: Sequence[float], memory: Memory, scale: Scale, value: float) -> bool:
+    place = scale.ladder.classes.index(memory.class_ or "")
+    low = around[0] if place > 0 else None
+    high = around[-1] if place < len(scale.ladder.classes) - 1 else None
+    return (low is None or value >= low) and (high is None or value < high)
+
+
+def day_of(ms: int) -> int:
+    """The day (since 1970, UTC) of a moment."""
+    return ms // DAY_MS
+
+
+__all__ = ["begin", "close", "close_again", "day_of", "wanted"]

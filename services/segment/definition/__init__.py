@@ -1,0 +1,23 @@
+"""Segmentations as values: read strictly from a document, classified for one customer at one moment, explained."""
+
+from services.segment.definition.classify import Result, classify, explain
+from services.segment.definition.model import ClassRule, Default, Definition, Scale
+from services.segment.definition.parse import DefinitionError, parse, to_dict
+from services.segment.definition.population import needs, population
+from services.segment.ladder import Memory
+
+__all__ = [
+    "ClassRule",
+    "Default",
+    "Definition",
+    "DefinitionError",
+    "Memory",
+    "Result",
+    "Scale",
+    "classify",
+    "explain",
+    "needs",
+    "parse",
+    "population",
+    "to_dict",
+]

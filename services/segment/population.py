@@ -1,0 +1,136 @@
+"""The company-wide state of the segment service: open imports, the last closed day, definitions, the population."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from services.segment import tables
+from services.segment.definition import parse
+from services.segment.model import Ruled, Ruleset
+from shared.events.times import from_ms
+
+
+class Company:
+    """The one row of company-wide state, with what a batch changes of it. Days are days since 1970 (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        ruleset: int,
+        closed_day: int | None,
+        dirty: bool,
+        imports: Sequence[str],
+        measured: Sequence[str],
+        currency: str,
+        again_at: int = 0,
+    ) -> None:
+        self.ruleset = ruleset
+        self.closed_day = closed_day
+        self.dirty = dirty
+        self.imports = set(imports)
+        self.measured = tuple(measured)
+        self.currency = currency
+        self.again_at = again_at
+        self.former: Mapping[str, float] = {}
+        self.changed = False
+
+    def open_import(self, name: str) -> None:
+        """From here on this import's customers follow its time."""
+        self.imports.add(name)
+        self.changed = True
+
+    def close_import(self, name: str) -> None:
+        """The import is over: the system clock goes on for its customers."""
+        self.imports.discard(name)
+        self.changed = True
+
+    def begin_on(self, day: int) -> None:
+        """The first day of the population: the day before it counts as closed."""
+        self.closed_day = day - 1
+        self.changed = True
+
+    def mark_dirty(self) -> None:
+        """Something changed in days that are closed: their close is made anew when the stream is quiet."""
+        if not self.dirty:
+            self.dirty = self.changed = True
+
+
+def load_company(connection: Connection) -> Company:
+    """The company row; made by `start` when the service first runs."""
+    row = connection.execute(select(tables.company)).one()
+    more = json.loads(row.more)
+    return Company(
+        ruleset=row.ruleset,
+        closed_day=row.closed_day,
+        dirty=bool(row.dirty),
+        imports=more["imports"],
+        measured=more["measured"],
+        currency=more["currency"],
+        again_at=more["again_at"],
+    )
+
+
+def save_company(connection: Connection, company: Company) -> None:
+    """Write the company row back."""
+    connection.execute(
+        update(tables.company).values(
+            ruleset=company.ruleset,
+            closed_day=company.closed_day,
+            dirty=int(company.dirty),
+            more=json.dumps(
+                {
+                    "imports": sorted(company.imports),
+                    "measured": list(company.measured),
+                    "currency": company.currency,
+                    "again_at": company.again_at,
+                }
+            ),
+        )
+    )
+    company.changed = False
+
+
+_rulesets: dict[tuple[str, int, str], Ruled] = {}
+
+
+def load_ruleset(connection: Connection, company: Company) -> Ruleset:
+    """All definitions in force, in the order of their names."""
+    rows = connection.execute(select(tables.definition).order_by(tables.definition.c.name)).all()
+    return Ruleset(
+        version=company.ruleset,
+        currency=company.currency,
+        rules=tuple(_ruled(row) for row in rows if not row.dropped),
+        dropped=tuple(row.name for row in rows if row.dropped),
+    )
+
+
+def _ruled(row: Any) -> Ruled:
+    # Compiling a definition is dear and its text never changes under one version: keep it.
+    key = (row.name, row.version, row.body)
+    if key not in _rulesets:
+        if len(_rulesets) > 1000:
+            _rulesets.clear()
+        _rulesets[key] = Ruled(
+            definition=parse(json.loads(row.body)), version=row.version, applied_at=from_ms(row.applied_at)
+        )
+    return _rulesets[key]
+
+
+def load_population(connection: Connection) -> Mapping[str, float]:
+    """The numbers of the newest close; empty before the first."""
+    body = connection.execute(
+        select(tables.snapshot.c.body).order_by(tables.snapshot.c.day.desc(), tables.snapshot.c.version.desc()).limit(1)
+    ).scalar_one_or_none()
+    numbers: dict[str, float] = json.loads(body) if body else {}
+    return numbers
+
+
+def load_former(connection: Connection) -> Mapping[str, float]:
+    """The numbers of the close before the newest."""
+    rows = connection.execute(
+        select(tables.snapshot.c.body).order_by(tables.snapshot.c.day.desc(), tables.snapshot.c.version.desc()).limit(2)
+    ).all()
+    numbers: dict[str, float] = json.loads(rows[1][0]) if len(rows) > 1 else {}
+    return numbers

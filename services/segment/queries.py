@@ -1,0 +1,137 @@
+"""What the API asks the database."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from services.segment import tables
+from services.segment.model import Customer
+from services.segment.store import decode_customer, load_customers
+from shared.events.envelope import Event, decode
+from shared.events.segments import SegmentChanged, decoder
+from shared.events.times import to_ms
+
+
+def customer_of(connection: Connection, profile_id: str) -> Customer | None:
+    """The state of one customer."""
+    return load_customers(connection, [profile_id]).get(profile_id)
+
+
+def counts(connection: Connection, segmentation: str) -> dict[str, int]:
+    """Customers per class."""
+    rows = connection.execute(
+        select(tables.membership.c["class"], func.count())
+        .where((tables.membership.c.segmentation == segmentation) & tables.membership.c["class"].is_not(None))
+        .group_by(tables.membership.c["class"])
+    )
+    return {name: count for name, count in rows}
+
+
+def members(
+    connection: Connection, segmentation: str, class_: str, after: str | None, limit: int
+) -> list[tuple[str, int]]:
+    """Profile ids with `since` (ms) of one class, by profile id."""
+    table = tables.membership
+    query = select(table.c.profile_id, table.c.since).where(
+        (table.c.segmentation == segmentation) & (table.c["class"] == class_)
+    )
+    if after is not None:
+        query = query.where(table.c.profile_id > after)
+    return [(row[0], row[1]) for row in connection.execute(query.order_by(table.c.profile_id).limit(limit))]
+
+
+def shown(connection: Connection, names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The identifiers by which other messages show these customers."""
+    return {name: customer.shown for name, customer in load_customers(connection, names).items()}
+
+
+def changes_after(connection: Connection, seq: int, limit: int) -> list[tuple[int, Event]]:
+    """The company's class changes after a place in the feed, in the order in which they were made."""
+    rows = connection.execute(
+        select(tables.change.c.seq, tables.change.c.body)
+        .where(tables.change.c.seq > seq)
+        .order_by(tables.change.c.seq)
+        .limit(limit)
+    )
+    return [(row[0], decode(row[1])) for row in rows]
+
+
+def history(connection: Connection, profile_id: str, after: int, limit: int) -> list[tuple[int, Event]]:
+    """One customer's class changes, oldest first."""
+    table = tables.change
+    rows = connection.execute(
+        select(table.c.seq, table.c.body)
+        .where((table.c.profile_id == profile_id) & (table.c.seq > after))
+        .order_by(table.c.seq)
+        .limit(limit)
+    )
+    return [(row[0], decode(row[1])) for row in rows]
+
+
+def classes_at(connection: Connection, profile_id: str, at: datetime) -> dict[str, SegmentChanged]:
+    """The last change of each segmentation at a past moment."""
+    table = tables.change
+    rows = connection.execute(
+        select(table.c.body)
+        .where((table.c.profile_id == profile_id) & (table.c.occurred_at <= to_ms(at)))
+        .order_by(table.c.seq)
+    )
+    last: dict[str, SegmentChanged] = {}
+    for (body,) in rows:
+        change = decoder.decode(decode(body).data)
+        last[change.segmentation] = change
+    return {name: change for name, change in last.items() if change.to is not None}
+
+
+def class_after(body: bytes) -> str | None:
+    """The class that a stored change led to."""
+    return decoder.decode(decode(body).data).to
+
+
+def everybody(connection: Connection) -> Any:
+    """All customers, streamed."""
+    rows = connection.execution_options(yield_per=500).execute(
+        select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
+    )
+    for (body,) in rows:
+        yield decode_customer(body)
+
+
+def stale(connection: Connection, ruleset: int, limit: int) -> list[str]:
+    """Customers who were last evaluated under older definitions."""
+    rows = connection.execute(
+        select(tables.customer.c.profile_id)
+        .where(tables.customer.c.ruleset < ruleset)
+        .order_by(tables.customer.c.ruleset)
+        .limit(limit)
+    )
+    return [row[0] for row in rows]
+
+
+def definitions(connection: Connection) -> list[dict[str, Any]]:
+    """All definitions in force with version and the moment they were applied."""
+    rows = connection.execute(
+        select(tables.definition).where(tables.definition.c.dropped == 0).order_by(tables.definition.c.name)
+    )
+    return [
+        {"name": row.name, "version": row.version, "applied_at": row.applied_at, "definition": json.loads(row.body)}
+        for row in rows
+    ]
+
+
+__all__ = [
+    "changes_after",
+    "class_after",
+    "classes_at",
+    "counts",
+    "customer_of",
+    "definitions",
+    "everybody",
+    "history",
+    "members",
+    "shown",
+    "stale",
+]

@@ -1,0 +1,249 @@
+"""How the states of a batch are loaded and saved: a fixed number of statements, whatever the size of the batch."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.segment import tables
+from services.segment.feed import as_event
+from services.segment.measured import Moved, follow
+from services.segment.model import (
+    Customer,
+    Due,
+    Gone,
+    Marked,
+    Recheck,
+    Refresh,
+    Ruleset,
+    Seen,
+    SegmentEvent,
+    State,
+)
+from services.segment.population import Company, load_company, load_former, load_population, load_ruleset, save_company
+from shared.events.envelope import encode
+from shared.events.segments import SegmentChanged
+from shared.events.times import to_ms
+
+DAY_MS = 86_400_000
+CHUNK = 500
+"""Bind values a statement: below every limit of both databases."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Customer)
+
+
+class Work:
+    """The customers that one batch touches, the definitions and the population they are held against."""
+
+    def __init__(
+        self, customers: dict[str, Customer], ruleset: Ruleset, population: Mapping[str, float], company: Company
+    ) -> None:
+        self.ruleset = ruleset
+        self.population = population
+        self.former: Mapping[str, float] = company.former
+        self.company = company
+        self.loaded = dict(customers)
+        self.customers = customers
+        self.changes: list[tuple[SegmentChanged, str | None]] = []
+        self.marks: list[Marked] = []
+
+    def part(self, event: SegmentEvent) -> State:
+        """The state of the customer an event is about."""
+        name = profile_of(event)
+        customer = self.customers.get(name) if name is not None else None
+        if isinstance(event, Marked):
+            self.marks.append(event)
+            if event.open:
+                self.company.open_import(event.name)
+        if customer is not None and customer.held_by is not None and customer.held_by not in self.company.imports:
+            customer = msgspec.structs.replace(customer, held_by=None)
+        return State(
+            customer=customer,
+            ruleset=self.ruleset,
+            population=self.population,
+            former=self.former,
+        )
+
+    def replace(self, before: State, after: State) -> None:
+        """Keep the evolved customer and what changed."""
+        if after is before or after.customer is None:
+            return
+        self.customers[after.customer.profile_id] = after.customer
+        self.changes.extend((change, after.history) for change in after.changes)
+
+
+def profile_of(event: SegmentEvent) -> str | None:
+    """The customer an event is about; None for a mark."""
+    match event:
+        case Seen():
+            return event.profile.profile_id
+        case Gone():
+            return event.removal.profile_id
+        case Due() | Recheck() | Refresh():
+            return event.profile_id
+        case Marked():
+            return None
+
+
+def load(connection: Connection, events: Sequence[SegmentEvent]) -> Work:
+    """All customers that the events touch, the definitions in force and the population of the last closed day."""
+    company = load_company(connection)
+    ruleset = load_ruleset(connection, company)
+    population = load_population(connection)
+    if any(isinstance(event, Recheck) for event in events):
+        company.former = load_former(connection)
+    names = sorted({name for event in events if (name := profile_of(event)) is not None})
+    return Work(load_customers(connection, names), ruleset, population, company)
+
+
+def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
+    """Customers by profile id; those not known are absent."""
+    found: dict[str, Customer] = {}
+    for chunk in chunks(names):
+        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
+        for (body,) in rows:
+            customer = _decoder.decode(body)
+            found[customer.profile_id] = customer
+    return found
+
+
+def decode_customer(body: bytes) -> Customer:
+    """A stored customer."""
+    return _decoder.decode(body)
+
+
+def save(connection: Connection, work: Work) -> None:
+    """Write what changed: customers, memberships, timers, history, day buckets, measured attributes, marks."""
+    touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
+    _save_customers(connection, touched)
+    _save_due(connection, work, touched)
+    _save_memberships(connection, work, touched)
+    _save_changes(connection, work.changes)
+    _save_features(connection, work, touched)
+    for mark in work.marks:
+        _save_mark(connection, work.company, mark)
+    if work.marks or work.company.changed:
+        save_company(connection, work.company)
+
+
+def upsert(connection: Connection, table: Any, keys: Iterable[str], rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or put them in the place of those with the same key."""
+    if not rows:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    names = list(keys)
+    values = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
+    connection.execute(statement.on_conflict_do_update(index_elements=names, set_=values), rows)
+
+
+def chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
+    """The names in stretches that fit one statement."""
+    for start in range(0, len(names), CHUNK):
+        yield names[start : start + CHUNK]
+
+
+def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
+    rows = [{"profile_id": c.profile_id, "ruleset": c.ruleset, "body": _encoder.encode(c)} for c in touched]
+    upsert(connection, tables.customer, ["profile_id"], rows)
+
+
+def _save_due(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
+    rows, gone = [], []
+    for c in touched:
+        before = work.loaded.get(c.profile_id)
+        if before is not None and before.due_at == c.due_at and before.held_by == c.held_by:
+            continue
+        if c.due_at is None:
+            gone.append(c.profile_id)
+        else:
+            held = c.held_by if c.held_by in work.company.imports else None
+            rows.append({"profile_id": c.profile_id, "due_at": to_ms(c.due_at), "held_by": held})
+    upsert(connection, tables.due, ["profile_id"], rows)
+    for chunk in chunks(gone):
+        connection.execute(delete(tables.due).where(tables.due.c.profile_id.in_(chunk)))
+
+
+def _save_memberships(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
+    rows = []
+    for c in touched:
+        before = work.loaded.get(c.profile_id)
+        for name, held in c.memberships.items():
+            if before is not None and before.memberships.get(name) == held:
+                continue
+            rows.append(
+                {
+                    "segmentation": name,
+                    "profile_id": c.profile_id,
+                    "class": held.class_,
+                    "since": to_ms(held.since),
+                    "pending": int(held.memory is not None and held.memory.pending),
+                }
+            )
+    upsert(connection, tables.membership, ["segmentation", "profile_id"], rows)
+
+
+def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+    if changes:
+        connection.execute(
+            tables.change.insert(),
+            [
+                {
+                    "profile_id": c.profile_id,
+                    "segmentation": c.segmentation,
+                    "version": c.version,
+                    "occurred_at": to_ms(c.occurred_at),
+                    "body": encode(as_event(c, history)),
+                }
+                for c, history in changes
+            ],
+        )
+
+
+def _save_features(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
+    moved: list[Moved] = []
+    rows = []
+    for c in touched:
+        before = work.loaded.get(c.profile_id)
+        known = before.facts.buckets() if before is not None and before.facts is not None else {}
+        now = c.facts.buckets() if c.facts is not None else {}
+        if known == now:
+            continue
+        for day in now.keys() | known.keys():
+            (count, revenue), (had, worth) = now.get(day, (0, 0)), known.get(day, (0, 0))
+            if (count, revenue) != (had, worth):
+                rows.append({"profile_id": c.profile_id, "day": day, "count": count, "revenue": revenue})
+                moved.append(Moved(c.profile_id, day, count - had, revenue - worth))
+    upsert(connection, tables.feature_day, ["day", "profile_id"], rows)
+    follow(connection, work.company, work.loaded, touched, moved)
+
+
+def _save_mark(connection: Connection, company: Company, mark: Marked) -> None:
+    if mark.open:
+        return
+    company.close_import(mark.name)
+    connection.execute(update(tables.due).where(tables.due.c.held_by == mark.name).values(held_by=None))
+
+
+def hold(connection: Connection) -> Callable[[SegmentEvent], bool]:
+    """Whether a record must wait for the close of the day before it: so it is for every import in time order.
+
+    The first record of a population opens its first day. Live records never wait: all partitions pass midnight together.
+    """
+    company = load_company(connection)
+
+    def waits(event: SegmentEvent) -> bool:
+        if isinstance(event, Marked) and event.open:
+            company.open_import(event.name)
+        if not isinstance(event, Seen) or event.history not in company.imports:
+            return False
+        day = to_ms(event.at) // DAY_MS
+        if company.closed_day is None:
+            company.begin_on(day)
+            save_company(connection, company)
+        return day > (company.closed_day or 0) + 1
+
+    return waits

@@ -1,0 +1,72 @@
+"""All settings, read once by the composition root from the environment and `.env`, passed on as plain values."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import WrongSetting
+
+
+class Settings(BaseSettings):
+    """The configuration; every field is the environment variable `CARTERA_` + its name."""
+
+    model_config = SettingsConfigDict(env_prefix="CARTERA_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded files.")
+    database_url: str | None = Field(
+        None, description="postgresql://user:pass@host/db; unset: SQLite files in the data folder."
+    )
+    log_url: str | None = Field(
+        None, description="kafka://host:port[,host:port]; unset: a SQLite file in the data folder."
+    )
+    topic_prefix: str = Field("cartera.", description="Before every topic name.")
+    clock: Literal["system", "events"] = Field(
+        "system", description="events: the time is that of the latest event (replays, tests)."
+    )
+    write_key: SecretStr | None = Field(
+        None, description="Fixed key that may send events; unset: created at first start."
+    )
+    admin_key: SecretStr | None = Field(None, description="Fixed key that may do all; unset: created at first start.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:pass@host:port or smtps://…; unset: .eml files under DATA_DIR/outbox."
+    )
+    mail_from: str = Field("Cartera <cartera@localhost.localdomain>", description="Sender of e-mails.")
+    public_url: str | None = Field(None, description="Address used in links; unset: the served address.")
+    currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="Company currency (ISO 4217).")
+    region: str | None = Field(
+        None, pattern="^[A-Z]{2}$", description="Country (ISO 3166) of phone numbers that are written without +."
+    )
+    partitions: int = Field(1, ge=1, le=1024, description="Partitions of the topics that the embedded log creates.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql:// (or be unset for SQLite files)")
+        return url
+
+    @field_validator("log_url")
+    @classmethod
+    def _log(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith("kafka://"):
+            raise ValueError("must begin with kafka:// (or be unset for a SQLite file)")
+        return url
+
+    @property
+    def embedded(self) -> bool:
+        """Whether everything lies in files of the data folder."""
+        return self.database_url is None and self.log_url is None
+
+
+def read_settings(**given: object) -> Settings:
+    """The settings; `given` (from the command line) goes before the environment. Raises WrongSetting with one clear line."""
+    try:
+        return Settings.model_validate(
+            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "CARTERA_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise WrongSetting(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error

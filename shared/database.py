@@ -1,0 +1,115 @@
+"""The database of one service: how it is opened, the one way to write to it, and the runtime's own three tables."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    create_engine,
+    event,
+)
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from shared.errors import Conflict, Unavailable
+
+runtime_tables = MetaData()
+
+position = Table(
+    "position",
+    runtime_tables,
+    Column("topic", String, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("last_fp", String),
+    Column("appended_at", BigInteger, nullable=False),
+    Column("event_time", BigInteger, nullable=False),
+    PrimaryKeyConstraint("topic", "part"),
+)
+"""How far this service has applied each partition; moved only by compare-and-set, together with the effects."""
+
+inbox = Table(
+    "inbox",
+    runtime_tables,
+    Column("id", LargeBinary, nullable=False),
+    Column("fp", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", "fp"),
+    sqlite_with_rowid=False,
+)
+"""What has been applied: digest of source and id, digest of the content, arrival time (ms) for pruning."""
+
+outbox = Table(
+    "outbox",
+    runtime_tables,
+    Column("seq", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""One row per batch: the records to publish, in order, and the positions to tell with them."""
+
+
+def open_sqlite(path: Path) -> Engine:
+    """The engine of one SQLite file: WAL, `synchronous=FULL`, deferred transactions for readers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=5,
+        max_overflow=20,
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=30000",
+            "cache_size=-65536",
+            "secure_delete=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """The one way to write: everything inside commits together or not at all.
+
+    Raises Conflict when another writer won (read again, retry at once) and Unavailable when the database is away.
+    """
+    try:
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+    except IntegrityError as error:
+        raise Conflict(str(error.orig)) from error
+    except OperationalError as error:
+        raise Unavailable(f"the database does not answer: {error.orig}") from error
+
+
+def create_tables(engine: Engine, metadata: MetaData, start: Callable[[Connection], None] | None = None) -> None:
+    """Create what is missing of a service's tables and the runtime's, then run the service's own start."""
+    with transaction(engine) as connection:
+        runtime_tables.create_all(connection)
+        metadata.create_all(connection)
+        if start is not None:
+            start(connection)

@@ -1,0 +1,116 @@
+"""What a loop reads next: plain topics partition by partition, or topics that must be read in step.
+
+Reading in step: a topic that is gated by a group is read only as far as that group has published what follows from
+it. Whoever reads both the group's input and its output thus always finds the output beside the input it belongs to,
+however the batches fall, and can apply them in one order.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from shared.log import Consumer, Log, Record, TopicPartition
+from shared.runtime.processor import Claim, Slice
+from shared.runtime.service import Service
+
+AFTER = "after"
+"""Header of a derived record: the offset from which on its batch of input was read."""
+
+GATE_PAUSE = 0.1
+"""Seconds after which a gate is looked at again while records wait behind it."""
+
+Claims = Mapping[TopicPartition, Claim]
+
+
+async def gather(
+    service: Service, log: Log, consumer: Consumer, claims: Claims, batch: int, wait: float
+) -> Sequence[Sequence[Slice]]:
+    """The groups of slices to apply next, each group in one transaction; empty when nothing came within `wait` seconds."""
+    if not service.gated:
+        polled = await consumer.poll(batch, wait)
+        return [[Slice(claims[tp], records)] for tp, records in polled.items() if _continues(claims, tp, records)]
+    return await _in_step(service, log, consumer, claims, batch, wait)
+
+
+def _continues(claims: Claims, partition: TopicPartition, records: Sequence[Record]) -> bool:
+    held = claims.get(partition)
+    return held is not None and bool(records) and records[0].offset >= held.position.offset
+
+
+async def _in_step(
+    service: Service, log: Log, consumer: Consumer, claims: Claims, batch: int, wait: float
+) -> Sequence[Sequence[Slice]]:
+    assert service.gated is not None
+    limits: dict[TopicPartition, int] = {}
+    for topic, group in service.gated.items():
+        told = await log.told(group, topic)
+        limits.update({tp: told[tp].offset if tp in told else 0 for tp in claims if tp.topic == topic})
+    waiting = frozenset(tp for tp, limit in limits.items() if claims[tp].position.offset >= limit)
+    free = [topic for topic in service.consumes if topic not in service.gated]
+    ends: dict[TopicPartition, int] = {}
+    for topic in free:
+        ends.update(await log.ends(topic))
+    for topic in service.gated:
+        held_back = await log.ends(topic)
+        if any(claims[tp].position.offset < end for tp, end in held_back.items() if tp in claims):
+            wait = min(wait, GATE_PAUSE)
+    behind = any(held.position.offset < end for tp, end in ends.items() if (held := claims.get(tp)))
+    consumer.pause(waiting)
+    polled = dict(await consumer.poll(batch, 0.0 if behind else wait))
+    slices = {tp: Slice(claims[tp], records) for tp, records in polled.items() if _continues(claims, tp, records)}
+    if any(tp in limits for tp in slices):
+        await _complete(consumer, claims, slices, ends, limits, batch)
+    _cut(consumer, slices, limits)
+    pieces = [piece for piece in slices.values() if piece.records]
+    return [pieces] if pieces else []
+
+
+async def _complete(
+    consumer: Consumer,
+    claims: Claims,
+    slices: dict[TopicPartition, Slice],
+    ends: Mapping[TopicPartition, int],
+    limits: dict[TopicPartition, int],
+    batch: int,
+) -> None:
+    """Read the output up to where it ended, or lower the limits of the input to what was read of the output."""
+    consumer.pause(frozenset(limits))
+    for tp, end in ends.items():
+        records = list(slices[tp].records) if tp in slices else []
+        position = records[-1].offset + 1 if records else claims[tp].position.offset if tp in claims else end
+        while position < end and not _enough(records, claims, limits, tp, batch):
+            more = (await consumer.poll(batch, 0.0)).get(tp, ())
+            if not more:
+                break
+            records.extend(more)
+            position = records[-1].offset + 1
+        if records and tp in claims:
+            slices[tp] = Slice(claims[tp], records)
+        if position < end and records:
+            for gated in limits:
+                if gated.partition == tp.partition:
+                    limits[gated] = min(limits[gated], _after(records[-1]))
+
+
+def _enough(
+    records: Sequence[Record], claims: Claims, limits: Mapping[TopicPartition, int], tp: TopicPartition, batch: int
+) -> bool:
+    if len(records) < 4 * batch:
+        return False
+    return all(
+        _after(records[-1]) > claims[gated].position.offset for gated in limits if gated.partition == tp.partition
+    )
+
+
+def _after(record: Record) -> int:
+    for name, value in record.headers:
+        if name == AFTER:
+            return int(value)
+    return 0
+
+
+def _cut(consumer: Consumer, slices: dict[TopicPartition, Slice], limits: Mapping[TopicPartition, int]) -> None:
+    for tp, limit in limits.items():
+        piece = slices.get(tp)
+        if piece is None or piece.records[-1].offset < limit:
+            continue
+        slices[tp] = Slice(piece.claim, [record for record in piece.records if record.offset < limit])
+        consumer.seek(tp, limit if slices[tp].records else piece.records[0].offset)

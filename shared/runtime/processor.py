@@ -1,0 +1,339 @@
+"""One batch, one transaction: the whole exactly-once argument is in `process`.
+
+The order never varies:
+
+1. advance the offset of every slice by compare-and-set (the fence; it takes the lock)
+2. decode; what can never be applied becomes a dead letter
+3. drop what the inbox has seen
+4. load, evolve, react, save
+5. put what was said, dead letters included, into the outbox
+6. commit; only then is anything published
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shared.database import inbox, position, transaction
+from shared.errors import Conflict, InvalidEvent
+from shared.events.dead_letters import REJECTED, DeadLetter
+from shared.events.dead_letters import TOPIC as DEAD_LETTERS
+from shared.events.envelope import Event, derived_id, raw
+from shared.events.outgoing import Outgoing, say
+from shared.events.times import from_ms
+from shared.log import Position, Record, TopicPartition
+from shared.runtime import outbox
+from shared.runtime.service import Service, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to apply a partition from `next_offset` on; void as soon as somebody else has claimed it."""
+
+    partition: TopicPartition
+    epoch: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A stretch of one partition, in offset order, beginning at the claim's position."""
+
+    claim: Claim
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one transaction did. `held` are slices' first records that must wait, by partition, with their time (ms)."""
+
+    claims: Sequence[Claim] = ()
+    said: Sequence[Outgoing] = ()
+    outbox_seq: int = 0
+    events: Sequence[Any] = ()
+    duplicates: int = 0
+    rejected: Sequence[InvalidEvent] = ()
+    held: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+_Letter = tuple[int, Record, InvalidEvent]
+_Cut = tuple[Record, Any]
+
+
+@dataclass(slots=True)
+class _Input:
+    slice: int
+    record: Record
+    event: Any
+
+
+def claim(engine: Engine, partition: TopicPartition, owner: str) -> tuple[Claim, str | None]:
+    """Take a partition over: raises its epoch, which voids every older claim. Also the fingerprint of the last record applied."""
+    where = (position.c.topic == partition.topic) & (position.c.part == partition.partition)
+    with transaction(engine) as connection:
+        found = connection.execute(
+            update(position)
+            .where(where)
+            .values(epoch=position.c.epoch + 1, owner=owner)
+            .returning(
+                position.c.epoch,
+                position.c.next_offset,
+                position.c.appended_at,
+                position.c.event_time,
+                position.c.last_fp,
+            )
+        ).one_or_none()
+        if found is None:
+            connection.execute(
+                insert(position).values(
+                    topic=partition.topic,
+                    part=partition.partition,
+                    next_offset=0,
+                    epoch=1,
+                    owner=owner,
+                    appended_at=0,
+                    event_time=0,
+                )
+            )
+            return Claim(partition, 1, Position(0, 0, 0)), None
+        epoch, offset, appended_at, event_time, last_fp = found
+        return Claim(partition, epoch, Position(offset, appended_at, event_time)), last_fp
+
+
+def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: str, published: int = 0) -> Applied:
+    """Apply a stretch of one or more partitions exactly once.
+
+    `published` is the outbox row up to which everything is published; those rows go away in the same transaction.
+    Raises Conflict when a claim is void: nothing was done, claim again.
+    """
+    with transaction(engine) as connection:
+        if published:
+            outbox.take_away(connection, published)
+        _fence(connection, slices)
+        inputs, letters, cuts = _decode(service, slices, connection)
+        fresh = _unseen(connection, service, inputs)
+        duplicates = len(inputs) - len(fresh)
+        work = service.load(connection, [item.event for item in fresh])
+        _remember(connection, service, fresh)
+        said, more = _evolve(service, work, fresh)
+        service.save(connection, work)
+        letters += more
+        said += [_dead_letter(service, record, error) for _, record, error in letters]
+        said = stamped(said, slices[0].claim.position.offset)
+        claims = _advance(connection, service, slices, fresh, cuts)
+        told = {c.partition: c.position for c in claims}
+        seq = outbox.put(connection, said, told) if said else 0
+    return Applied(
+        claims=claims,
+        said=said,
+        outbox_seq=seq,
+        events=[item.event for item in fresh],
+        duplicates=duplicates,
+        rejected=[error for _, _, error in letters],
+        held={slices[index].claim.partition: service.event_ms(event) for index, (_, event) in cuts.items()},
+    )
+
+
+def stamped(said: Sequence[Outgoing], after: int) -> list[Outgoing]:
+    """The same records with the header that tells from which offset on their batch of input was read."""
+    header = (("after", str(after).encode()),)
+    return [record._replace(headers=record.headers + header) for record in said]
+
+
+def fire(service: Service, events: Sequence[Any], connection: Connection) -> list[Outgoing]:
+    """Apply timer events inside a transaction that is already open: the same core, no offset."""
+    work = service.load(connection, events)
+    said: list[Outgoing] = []
+    for event in events:
+        before = work.part(event)
+        after = service.evolve(before, event)
+        said.extend(service.react(before, after))
+        work.replace(before, after)
+    service.save(connection, work)
+    return said
+
+
+def _fence(connection: Connection, slices: Sequence[Slice]) -> None:
+    for piece in slices:
+        held = piece.claim
+        result = connection.execute(
+            update(position)
+            .where(
+                (position.c.topic == held.partition.topic)
+                & (position.c.part == held.partition.partition)
+                & (position.c.epoch == held.epoch)
+                & (position.c.next_offset == held.position.offset)
+            )
+            .values(next_offset=piece.records[-1].offset + 1 if piece.records else held.position.offset)
+        )
+        if result.rowcount != 1:
+            raise Conflict(f"{held.partition} was claimed or advanced by somebody else")
+
+
+def _decode(
+    service: Service, slices: Sequence[Slice], connection: Connection
+) -> tuple[list[_Input], list[_Letter], dict[int, _Cut]]:
+    """Read the records of every slice up to the first that must wait; what cannot be read is a dead letter."""
+    inputs: list[_Input] = []
+    letters: list[_Letter] = []
+    cuts: dict[int, _Cut] = {}
+    waits = service.hold(connection) if service.hold is not None else None
+    for index, piece in enumerate(slices):
+        for record in piece.records:
+            try:
+                event = service.decode(record)
+            except InvalidEvent as error:
+                letters.append((index, record, error))
+                continue
+            if event is None:
+                continue
+            if waits is not None and waits(event):
+                cuts[index] = (record, event)
+                break
+            inputs.append(_Input(index, record, event))
+    if service.order is not None:
+        order = service.order
+        inputs.sort(key=lambda item: order(item.event))
+    return inputs, letters, cuts
+
+
+def digests(identity: tuple[str, str]) -> tuple[bytes, bytes]:
+    """The inbox key of (source and id, content): 16 and 8 bytes."""
+    key, content = identity
+    return (
+        hashlib.blake2b(key.encode(), digest_size=16).digest(),
+        hashlib.blake2b(content.encode(), digest_size=8).digest(),
+    )
+
+
+def _unseen(connection: Connection, service: Service, inputs: list[_Input]) -> list[_Input]:
+    keys: dict[tuple[bytes, bytes], int] = {}
+    for number, item in enumerate(inputs):
+        identity = service.identity(item.event)
+        if identity is not None:
+            keys.setdefault(digests(identity), number)
+    seen: set[tuple[bytes, bytes]] = set()
+    names = list(keys)
+    for start in range(0, len(names), 400):
+        chunk = names[start : start + 400]
+        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(tuple_(inbox.c.id, inbox.c.fp).in_(chunk)))
+        seen.update((bytes(row[0]), bytes(row[1])) for row in rows)
+    fresh = []
+    for number, item in enumerate(inputs):
+        identity = service.identity(item.event)
+        if identity is None:
+            fresh.append(item)
+            continue
+        key = digests(identity)
+        if key not in seen and keys[key] == number:
+            fresh.append(item)
+    return fresh
+
+
+def _before_cut(index: int, record: Record, cuts: dict[int, _Cut]) -> bool:
+    return index not in cuts or record.offset < cuts[index][0].offset
+
+
+def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> None:
+    rows = []
+    for item in fresh:
+        identity = service.identity(item.event)
+        if identity is not None:
+            key, content = digests(identity)
+            rows.append({"id": key, "fp": content, "at": item.record.timestamp})
+    if rows:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(inbox).on_conflict_do_nothing(), rows)
+
+
+def _evolve(
+    service: Service, work: Work, fresh: list[_Input]
+) -> tuple[list[Outgoing], list[_Letter]]:
+    said: list[Outgoing] = []
+    letters: list[_Letter] = []
+    for item in fresh:
+        before = work.part(item.event)
+        try:
+            after = service.evolve(before, item.event)
+        except InvalidEvent as error:
+            letters.append((item.slice, item.record, error))
+            continue
+        said.extend(service.react(before, after))
+        work.replace(before, after)
+    return said, letters
+
+
+def _advance(
+    connection: Connection,
+    service: Service,
+    slices: Sequence[Slice],
+    fresh: list[_Input],
+    cuts: dict[int, _Cut],
+) -> list[Claim]:
+    latest: dict[int, int] = {}
+    for item in fresh:
+        latest[item.slice] = max(latest.get(item.slice, 0), service.event_ms(item.event))
+    claims = []
+    for index, piece in enumerate(slices):
+        old = piece.claim.position
+        records = [r for r in piece.records if _before_cut(index, r, cuts)]
+        if not records:
+            new = old
+        else:
+            last = records[-1]
+            new = Position(
+                last.offset + 1, max(old.appended_at, last.timestamp), max(old.event_time, latest.get(index, 0))
+            )
+        tp = piece.claim.partition
+        connection.execute(
+            update(position)
+            .where((position.c.topic == tp.topic) & (position.c.part == tp.partition))
+            .values(
+                next_offset=new.offset,
+                appended_at=new.appended_at,
+                event_time=new.event_time,
+                **({"last_fp": record_fingerprint(records[-1])} if records else {}),
+            )
+        )
+        claims.append(Claim(tp, piece.claim.epoch, new))
+    return claims
+
+
+def record_fingerprint(record: Record) -> str:
+    """What a record was: tells whether the log still is the log that was read (deleted and created again, truncated)."""
+    digest = hashlib.blake2b(digest_size=12)
+    digest.update(f"{record.offset}/{record.timestamp}/{record.key}/".encode())
+    digest.update(record.value or b"")
+    return digest.hexdigest()
+
+
+def _dead_letter(service: Service, record: Record, error: InvalidEvent) -> Outgoing:
+    place = f"{service.name}/{record.topic}/{record.partition}/{record.offset}"
+    letter = DeadLetter(
+        id=derived_id(place, record_fingerprint(record)),
+        source=f"topic/{record.topic}",
+        code=error.code,
+        errors=tuple({"detail": fault.detail, "pointer": fault.pointer} for fault in error.faults),
+        original_base64=base64.b64encode(record.value or b"").decode(),
+        service=service.name,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+    )
+    event = Event(
+        specversion="1.0",
+        id=letter.id,
+        source=f"cartera/{service.name}",
+        type=REJECTED,
+        time=from_ms(record.timestamp),
+        data=raw(letter),
+    )
+    return say(DEAD_LETTERS, record.key or letter.id, event)
+
+
+__all__ = ["Applied", "Claim", "Slice", "claim", "digests", "fire", "process", "record_fingerprint", "stamped"]

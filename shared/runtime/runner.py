@@ -1,0 +1,242 @@
+"""Runs services until told to stop: their loops, their workers and one web application, in one process."""
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import Connection, Engine, text
+
+from shared.database import create_tables
+from shared.errors import Unavailable, WrongSetting
+from shared.log import Log, TopicPartition
+from shared.runtime.clock import Clock
+from shared.runtime.loop import Loop
+from shared.runtime.service import Context, Service
+from shared.runtime.web import CheckResult, build
+from shared.security import Keys
+from shared.telemetry import Metrics, logger
+
+ENDS_CACHED = 1.0
+"""Seconds for which a scrape may reuse the ends of a topic."""
+
+
+@dataclass(slots=True)
+class Hosted:
+    """A service with what it runs on."""
+
+    service: Service
+    engine: Engine
+    context: Context
+    loop: Loop
+
+
+@dataclass(slots=True)
+class Platform:
+    """Some or all services in one process. `settings` are company-wide values that services read."""
+
+    services: Sequence[Service]
+    engine_of: Callable[[str], Engine]
+    log: Log
+    clock: Clock
+    metrics: Metrics
+    keys: Keys
+    settings: Mapping[str, Any]
+    owner: str
+    events_clock: bool = False
+    more_routers: Sequence[APIRouter] = ()
+    hosted: list[Hosted] = field(default_factory=list)
+    _stopping: asyncio.Event | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Create what is missing in the databases and make the loops."""
+        for service in self.services:
+            engine = self.engine_of(service.name)
+            loop = Loop(
+                service,
+                engine,
+                self.log,
+                self.clock,
+                self.metrics,
+                owner=self.owner,
+                events_clock=self.events_clock,
+            )
+            context = Context(engine=engine, log=self.log, clock=self.clock, settings=self.settings, nudge=loop.nudge)
+            create_tables(engine, service.metadata, partial(_start, service, context))
+            self.hosted.append(Hosted(service, engine, context, loop))
+
+    async def run(self, sock: socket.socket, ready: Callable[[], Awaitable[None]]) -> None:
+        """Serve until `stop` or a signal; returns when every batch in hand is finished and everything is closed."""
+        self._stopping = asyncio.Event()
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            running.add_signal_handler(number, self.stop)
+        server = _Server(
+            uvicorn.Config(self.application(), log_config=None, lifespan="off", timeout_graceful_shutdown=5)
+        )
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        loops = [asyncio.create_task(self._supervise(one)) for one in self.hosted]
+        self._start_workers()
+        self._watch(running)
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        announce = asyncio.create_task(_announce(ready))
+        await self._stopping.wait()
+        announce.cancel()
+        server.should_exit = True
+        for one in self.hosted:
+            one.loop.stop()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(serving, *loops, announce, return_exceptions=True)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        await self.log.close()
+        for one in self.hosted:
+            one.engine.dispose()
+
+    def stop(self) -> None:
+        """Finish what is in hand, then end. Safe from the event loop."""
+        if self._stopping is not None:
+            self._stopping.set()
+
+    def loop_of(self, name: str) -> Loop:
+        """The loop of a service."""
+        return next(one.loop for one in self.hosted if one.service.name == name)
+
+    def application(self) -> FastAPI:
+        """The web application of all services hosted here."""
+        routers = [one.service.router(one.context) for one in self.hosted]
+        checks: dict[str, Any] = {"log:reachable": self._log_check}
+        for one in self.hosted:
+            checks[f"{one.service.name}:database"] = _database_check(one)
+            checks[f"{one.service.name}:consumer"] = _consumer_check(one)
+        return build("Cartera", [*routers, *self.more_routers], self.keys, checks, self.metrics)
+
+    async def _log_check(self) -> CheckResult:
+        try:
+            await asyncio.wait_for(self.log.ping(), 4)
+        except (Unavailable, TimeoutError) as error:
+            return CheckResult("fail", output=str(error) or "no answer")
+        return CheckResult("pass")
+
+    async def _supervise(self, one: Hosted) -> None:
+        try:
+            await one.loop.run()
+        except Exception as error:
+            # The line with the reason is written by the loop; health shows it from here on.
+            logger().error("service_stopped", service=one.service.name, error=type(error).__name__)
+
+    def _start_workers(self) -> None:
+        for one in self.hosted:
+            for number, work in enumerate(one.service.workers(one.context) if one.service.workers else ()):
+                thread = threading.Thread(
+                    target=work, args=(self._is_stopping,), name=f"{one.service.name}-worker-{number}", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping is None or self._stopping.is_set()
+
+    def _watch(self, running: asyncio.AbstractEventLoop) -> None:
+        ends = _Ends(self.log, running)
+        for one in self.hosted:
+            name = one.service.name
+            self.metrics.progress_age.labels(name).set_function(partial(_progress_age, one.loop))
+            for topic in one.service.consumes:
+                place = TopicPartition(topic, 0)
+                self.metrics.lag.labels(name, topic, "0").set_function(partial(ends.lag, one.loop, place))
+
+
+def _start(service: Service, context: Context, connection: Connection) -> None:
+    if service.start is not None:
+        service.start(connection, context)
+
+
+def _progress_age(loop: Loop) -> float:
+    return 0.0 if loop.idle else time.monotonic() - loop.progress_at
+
+
+async def _announce(ready: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await ready()
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        logger().error("start_failed", exc_info=error)
+
+
+class _Ends:
+    """The ends of topics for a scrape, asked from another thread, at most once a second."""
+
+    def __init__(self, log: Log, running: asyncio.AbstractEventLoop) -> None:
+        self._log = log
+        self._running = running
+        self._known: dict[str, tuple[float, Mapping[TopicPartition, int]]] = {}
+
+    def lag(self, loop: Loop, place: TopicPartition) -> float:
+        """Records of a partition that are appended but not applied; NaN when the log does not answer."""
+        asked, ends = self._known.get(place.topic, (0.0, {}))
+        if time.monotonic() - asked > ENDS_CACHED:
+            try:
+                ends = asyncio.run_coroutine_threadsafe(self._log.ends(place.topic), self._running).result(2)
+            except (Unavailable, TimeoutError):
+                return float("nan")
+            self._known[place.topic] = (time.monotonic(), ends)
+        position = loop.positions().get(place)
+        return max(0, ends.get(place, 0) - (position.offset if position else 0))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: the platform stops the loops first."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing: see `Platform.run`."""
+
+    def capture_signals(self) -> Any:
+        """Nothing: see `Platform.run`."""
+        return nullcontext()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 picks a free one. Raises WrongSetting with one line when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise WrongSetting(f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port") from error
+    sock.listen(2048)
+    sock.setblocking(False)
+    return sock
+
+
+def _database_check(one: Hosted) -> Callable[[], CheckResult]:
+    def check() -> CheckResult:
+        started = time.perf_counter()
+        with one.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        return CheckResult("pass", (time.perf_counter() - started) * 1000, "ms")
+
+    return check
+
+
+def _consumer_check(one: Hosted) -> Callable[[], CheckResult]:
+    def check() -> CheckResult:
+        if one.loop.failure is not None:
+            return CheckResult("fail", output=one.loop.failure, kind="component")
+        age = _progress_age(one.loop)
+        return CheckResult("warn" if age > 60 else "pass", age, "s", kind="component")
+
+    return check

@@ -1,0 +1,62 @@
+"""Who may do what: the dependency that every endpoint with a key declares."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
+from starlette.concurrency import run_in_threadpool
+
+from shared.runtime.web.problems import Problem
+from shared.security import Grant, Keys
+
+Scope = Literal["write", "read", "privacy", "admin"]
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="cartera"'}
+
+
+class _Header(SecurityBase):
+    """Shows a way to present a key in the OpenAPI document; reading it is left to `shared.security`."""
+
+    def __init__(self, scheme: str, description: str) -> None:
+        self.model = HTTPBase(scheme=scheme, description=description)
+        self.scheme_name = scheme
+
+    async def __call__(self, request: Request) -> str | None:
+        return request.headers.get("Authorization")
+
+
+_BEARER = _Header("bearer", "The API key.")
+_BASIC = _Header("basic", "The API key as user, with an empty password.")
+
+Guard = Callable[..., Coroutine[Any, Any, Grant]]
+
+
+def needs(scope: Scope) -> Guard:
+    """A dependency that answers 401 without a valid key and 403 when the key does not allow `scope`."""
+
+    async def guard(
+        request: Request,
+        bearer: Annotated[str | None, Security(_BEARER)],
+        basic: Annotated[str | None, Security(_BASIC)],
+    ) -> Grant:
+        grant = await granted(request)
+        if grant is None:
+            raise Problem(401, "unauthorized", "a valid API key is needed", headers=CHALLENGE)
+        if scope not in grant.scopes:
+            raise Problem(403, "forbidden", f"this key does not allow {scope}")
+        request.state.key_id = grant.key_id
+        structlog.contextvars.bind_contextvars(key_id=grant.key_id)
+        return grant
+
+    return guard
+
+
+async def granted(request: Request) -> Grant | None:
+    """The grant of the request's key, None without a valid one; waits for the database outside the event loop."""
+    keys: Keys = request.app.state.keys
+    header = request.headers.get("Authorization")
+    if keys.fresh():
+        return keys.grant_of(header)
+    return await run_in_threadpool(keys.grant_of, header)

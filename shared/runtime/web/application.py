@@ -1,0 +1,86 @@
+"""The web application of one process: routers, health, and one form of error for all of them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from shared.runtime.web import health
+from shared.runtime.web.frame import Frame
+from shared.runtime.web.health import Check
+from shared.runtime.web.problems import MEDIA_TYPE, install
+from shared.security import Keys
+from shared.telemetry import Metrics
+
+_PROBLEM = {
+    "type": "object",
+    "title": "Problem",
+    "description": "What went wrong (RFC 9457). `code` is stable, `message` is for people.",
+    "required": ["type", "title", "status", "code", "message"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["detail"],
+                "properties": {
+                    "detail": {"type": "string"},
+                    "code": {"type": "string"},
+                    "pointer": {"type": "string", "description": "JSON Pointer into the body."},
+                    "parameter": {"type": "string", "description": "Name of a parameter or header."},
+                },
+            },
+        },
+    },
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class _Application(FastAPI):
+    """FastAPI whose OpenAPI document declares the problem in place of the framework's own error."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            schemas = super().openapi().setdefault("components", {}).setdefault("schemas", {})
+            schemas["Problem"] = _PROBLEM
+        return super().openapi()
+
+
+def build(
+    title: str,
+    routers: Iterable[APIRouter],
+    keys: Keys,
+    checks: Mapping[str, Check],
+    metrics: Metrics,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """An application with its routers, `/health/…`, `/metrics`, `/openapi.json` and `/docs`."""
+    app = _Application(
+        title=title,
+        version=metrics.version,
+        responses=_RESPONSES,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.keys = keys
+    install(app)
+    app.add_middleware(Frame)
+    app.include_router(health.router(title, checks, metrics))
+    for router in routers:
+        app.include_router(router)
+    return app

@@ -1,0 +1,21 @@
+"""API keys: how they look, what they allow, where their digests are kept, and how the first ones are made."""
+
+from shared.security.first import FirstKeys, first_keys
+from shared.security.forms import GRANTS, key_id_of, mint, presented_key
+from shared.security.keys import Created, Grant, Key, Keys, StoredKeys, Transaction, metadata
+
+__all__ = [
+    "GRANTS",
+    "Created",
+    "FirstKeys",
+    "Grant",
+    "Key",
+    "Keys",
+    "StoredKeys",
+    "Transaction",
+    "first_keys",
+    "key_id_of",
+    "metadata",
+    "mint",
+    "presented_key",
+]

@@ -1,0 +1,324 @@
+"""The store and the REST of the profile service, on every database there is."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, create_engine, event, func, select
+
+from services.profile import queries, store
+from services.profile.api import router
+from services.profile.core import evolve, react
+from services.profile.identity import HUB_CUSTOMERS
+from services.profile.model import own_id
+from services.profile.service import SERVICE
+from services.profile.work import Work
+from shared.database import open_sqlite, transaction
+from shared.errors import Conflict, InvalidEvent, Unavailable
+from shared.events.envelope import Event, encode
+from shared.events.identifiers import Identifier
+from shared.events.profiles import Profile
+from shared.log import Record
+from shared.log.sqlite import SqliteLog
+from shared.runtime.service import Context
+from shared.runtime.web import build
+from shared.security import StoredKeys, first_keys
+from shared.telemetry import Metrics
+from tests.builders import chat, consent, email, identified, linked, moment, purchase, split
+from tests.core.test_profile_core import bare, fold, records
+
+ANA = {"customer_id": "C1", "email": "ana@example.com"}
+POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "postgres" and not POSTGRES:
+        pytest.skip("needs CARTERA_TEST_POSTGRES, the address of an empty database")
+    engine = open_sqlite(tmp_path / "profile.db") if request.param == "sqlite" else create_engine(POSTGRES)
+    with transaction(engine) as connection:
+        store.metadata.drop_all(connection)
+        store.metadata.create_all(connection)
+    yield engine
+    engine.dispose()
+
+
+def apply(engine: Engine, *events: Event) -> Work:
+    with transaction(engine) as connection:
+        work = store.load(connection, events)
+        for one in events:
+            before = work.part(one)
+            after = evolve(before, one)
+            react(before, after)
+            work.replace(before, after)
+        store.save(connection, work)
+    return work
+
+
+def stored(engine: Engine) -> list[Profile]:
+    with engine.connect() as connection:
+        found = queries.search(connection, "", 1000)
+    return sorted(found, key=lambda one: [(known.kind, known.value) for known in one.identifiers])
+
+
+def history(seed: int) -> list[Event]:
+    """A few hundred events of people who share identifiers, with a link and a split among them."""
+    chance = random.Random(seed)
+    events = []
+    for at in range(250):
+        who: dict[str, Any] = {"customer_id": f"C{chance.randrange(30)}"} if chance.random() < 0.7 else {}
+        who |= {"email": f"e{chance.randrange(40)}@example.com"} if chance.random() < 0.6 or not who else {}
+        who |= {"device_id": f"d{chance.randrange(4)}"} if chance.random() < 0.2 else {}
+        events.append(chance.choice((purchase, identified, chat))(who, at=at))
+    events.append(linked({"customer_id": "C1"}, ("customer_id", "C2"), at=300))
+    events.append(linked({"customer_id": "C3"}, ("customer_id", "C4"), ("customer_id", "C5"), at=301))
+    events.append(split({"customer_id": "C3"}, ("customer_id", "C4"), at=302))
+    return events
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_batches_of_any_size_give_the_same_records_as_no_store_at_all(engine: Engine, size: int) -> None:
+    events = history(size)
+    for start in range(0, len(events), size):
+        apply(engine, *events[start : start + size])
+    assert stored(engine) == records(fold(events)[0])
+
+
+def test_a_component_comes_back_as_it_went() -> None:
+    for home in fold(history(3))[0].components.values():
+        assert store.unpack(home.id, store.pack(home)) == home
+
+
+def test_a_batch_takes_a_fixed_number_of_statements(engine: Engine) -> None:
+    def count(number: int) -> int:
+        statements = []
+        event.listen(engine, "before_cursor_execute", counter := lambda *a: statements.append(a[2]))
+        apply(engine, *(purchase({"customer_id": f"{number}-{n}"}, at=n) for n in range(number)))
+        event.remove(engine, "before_cursor_execute", counter)
+        return len(statements)
+
+    assert count(3) == count(150)
+
+
+def test_every_id_leads_to_the_customer_and_identifiers_too(engine: Engine) -> None:
+    apply(engine, purchase({"customer_id": "C1"}, at=1), purchase({"email": "a@x.org"}, at=2))
+    before = stored(engine)
+    apply(engine, purchase({"customer_id": "C1", "email": "a@x.org"}, at=3))
+    (after,) = stored(engine)
+    with engine.connect() as connection:
+        assert [queries.by_id(connection, one.profile_id) for one in before] == [after, after]
+        assert queries.by_identifier(connection, Identifier("email", "a@x.org")) == after
+        assert queries.by_id(connection, "nobody") is None
+        assert connection.scalar(select(func.count()).select_from(store.profile)) == 1
+        assert connection.scalar(select(func.count()).select_from(store.component)) == 1
+
+
+def test_a_search_finds_identifiers_and_names_in_any_case(engine: Engine) -> None:
+    apply(engine, identified(ANA, name="Ana PÉREZ"), identified({"customer_id": "100%"}, name="Bo"))
+    with engine.connect() as connection:
+
+        def find(words: str) -> list[str]:
+            return [one.identifiers[0].value for one in queries.search(connection, words, 10)]
+
+        assert (find("pérez ANA"), find("ANA@EXAMPLE"), find("0%"), find("_"), find("ana bo")) == (
+            ["C1"],
+            ["C1"],
+            ["100%"],
+            [],
+            [],
+        )
+
+
+def test_a_timeline_is_of_the_whole_customer_newest_first(engine: Engine) -> None:
+    told = [purchase(ANA, at=2), email({"email": "ana@example.com"}, at=1), chat({"customer_id": "C1"}, at=3)]
+    apply(engine, *told, purchase({"customer_id": "C2"}, at=2))
+    with engine.connect() as connection:
+        known = queries.by_identifier(connection, Identifier("customer_id", "C1"))
+        assert known is not None
+        found = queries.timeline(connection, known, 10)
+        assert [one.event for one in found] == sorted(told, key=lambda one: one.time, reverse=True)
+        assert [one.event for one in queries.timeline(connection, known, 10, (found[0].at, found[0].seq))] == [
+            one.event for one in found[1:]
+        ]
+        assert [one.event for one in queries.timeline(connection, known, 10, kind="email.opened")] == [told[1]]
+
+
+def test_a_crowd_behind_one_phone_is_stored_in_small_pieces(engine: Engine) -> None:
+    for n in range(3 * HUB_CUSTOMERS):
+        apply(engine, purchase({"customer_id": f"C{n}", "phone": "+1"}, at=n))
+    assert len(stored(engine)) == 3 * HUB_CUSTOMERS + 1
+    with engine.connect() as connection:
+        longest = connection.scalar(select(func.max(func.length(store.component.c.body))))
+    assert longest < 20_000
+
+
+def test_the_same_identifier_seen_first_by_two_workers_is_a_conflict(engine: Engine) -> None:
+    late = Work()
+    one = purchase(ANA, at=1)
+    late.replace(late.part(one), evolve(late.part(one), one))
+    apply(engine, purchase(ANA, at=2))
+    with pytest.raises(Conflict), transaction(engine) as connection:
+        store.save(connection, late)
+    assert stored(engine)[0].purchases.count == 1
+
+
+def test_workers_that_meet_in_the_same_customers_lose_nothing(engine: Engine) -> None:
+    events = history(5)
+    parts = [events[worker::3] for worker in range(3)]
+
+    def work(part: list[Event]) -> None:
+        for start in range(0, len(part), 5):
+            while True:
+                try:
+                    apply(engine, *part[start : start + 5])
+                    break
+                except (Conflict, Unavailable):
+                    continue
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, parts))
+    assert bare(stored(engine)) == bare(records(fold(events)[0]))
+
+
+def test_what_is_no_event_is_refused_for_good() -> None:
+    with pytest.raises(InvalidEvent):
+        SERVICE.decode(Record("interactions", 0, 0, 0, None, b"{"))
+    assert SERVICE.decode(Record("interactions", 0, 0, 0, None, None)) is None
+    assert SERVICE.decode(Record("interactions", 0, 0, 0, None, encode(purchase(ANA)))) == purchase(ANA)
+
+
+class House:
+    """The service with its web side and a log; `settle` applies what the REST has appended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = open_sqlite(folder / "profile.db")
+        with transaction(self.engine) as connection:
+            store.metadata.create_all(connection)
+        self.log = SqliteLog(folder / "log.db", 1, lambda: 0)
+        keys = StoredKeys(create_engine(f"sqlite:///{folder}/keys.db").begin, lambda: moment(0), {"admin": "root"})
+        first_keys(keys, {"admin": "root"}, None)
+        context = Context(
+            engine=self.engine, log=self.log, clock=lambda: moment(900 + self.taken), settings={}, nudge=lambda: None
+        )
+        self.taken = 0
+        app = build("profile", [router(context)], keys, {}, Metrics("1"))
+        self.web = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://house", headers={"Authorization": "Bearer root"}
+        )
+
+    async def settle(self) -> list[Event]:
+        events: list[Event] = []
+        for place, end in (await self.log.ends("interactions")).items():
+            for offset in range(self.taken, end):
+                record = await self.log.read(place, offset)
+                assert record is not None
+                events.append(SERVICE.decode(record))
+            self.taken = end
+        apply(self.engine, *events)
+        return events
+
+    async def get(self, path: str, **parameters: Any) -> Any:
+        answer = await self.web.get(path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def find(self, **name: str) -> Any:
+        (found,) = (await self.get("/v1/profiles", **name))["profiles"]
+        return found
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path)
+    yield house
+    await house.web.aclose()
+    await house.log.close()
+    house.engine.dispose()
+
+
+async def test_rest_finds_a_customer_by_any_identifier(house: House) -> None:
+    apply(house.engine, purchase({**ANA, "phone": "+34600000001"}, at=1))
+    by_email = await house.find(email=" Ana@Example.com")
+    assert (
+        by_email == await house.find(phone="+34 600 000 001") == await house.find(customer_id="C1", email=ANA["email"])
+    )
+    assert by_email["purchases"]["revenue"] == {"EUR": "49.90"}
+    assert by_email["identifiers"][0] == {"kind": "customer_id", "value": "C1", "first_seen_at": "2026-03-02T09:01:00Z"}
+    assert (await house.get("/v1/profiles", email="no@x.org"))["profiles"] == []
+    assert (await house.web.get("/v1/profiles/nobody")).json()["code"] == "unknown_profile"
+
+
+async def test_rest_pages_lists_and_timelines(house: House) -> None:
+    apply(house.engine, *(purchase({"customer_id": f"C{n}"}, at=n) for n in range(5)))
+    apply(house.engine, *(purchase({"customer_id": "C0"}, at=n) for n in (10, 10.5, 11)))
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = await house.get("/v1/profiles", q="c", limit=2, cursor=cursor)
+        seen += [one["profile_id"] for one in page["profiles"]]
+        cursor = page["next_cursor"]
+    assert sorted(seen) == sorted(own_id(Identifier("customer_id", f"C{n}")) for n in range(5))
+    path = f"/v1/profiles/{own_id(Identifier('customer_id', 'C0'))}/timeline"
+    first = await house.get(path, limit=3)
+    rest = await house.get(path, limit=3, before=first["next_cursor"])
+    assert [len(first["events"]), len(rest["events"]), rest["next_cursor"]] == [3, 1, None]
+    assert first["events"][0]["receivedat"] == "2026-03-02T09:11:00Z"
+    assert len((await house.get(path, before="2026-03-02T09:10:30Z"))["events"]) == 2
+    assert (await house.web.get(path, params={"before": "yesterday"})).status_code == 400
+
+
+async def test_rest_changes_traits_and_consents(house: House) -> None:
+    apply(house.engine, identified(ANA, name="Ana"), consent({"email": ANA["email"]}, "denied", at=1))
+    path = f"/v1/profiles/{(await house.find(**ANA))['profile_id']}"
+    answer = await house.web.patch(f"{path}/traits", json={"region": "north", "name": None})
+    assert answer.status_code == 202
+    (event,) = await house.settle()
+    assert answer.json() == {"source": event.source, "id": event.id}
+    stated = {"status": "granted", "expires_at": "2027-01-01T00:00:00Z"}
+    assert (await house.web.put(f"{path}/consents/email", json=stated)).status_code == 202
+    await house.settle()
+    found = await house.find(**ANA)
+    assert found["traits"] == {"region": "north"}
+    assert found["consents"]["email"]["status"] == "granted"
+    assert found["consents"]["email"]["expires_at"] == "2027-01-01T00:00:00Z"
+    assert (await house.web.put(f"{path}/consents/email", json={"status": "maybe"})).status_code == 422
+
+
+async def test_rest_merges_and_splits_and_tells_why(house: House) -> None:
+    apply(house.engine, purchase(ANA, "1.00", at=1), purchase({"customer_id": "C2", "email": "b@x.org"}, "2.00", at=2))
+    apply(house.engine, purchase({"customer_id": "C2", "email": ANA["email"]}, "4.00", at=3))
+    before = stored(house.engine)
+    ids = [one.profile_id for one in before]
+    assert (await house.web.post("/v1/profiles/merge", json={"profile_ids": ids, "reason": "asked"})).status_code == 202
+    await house.settle()
+    (whole,) = stored(house.engine)
+    assert whole.purchases.revenue == {"EUR": "7.00"}
+    assert (await house.get(f"/v1/profiles/{ids[1]}"))["profile_id"] == whole.profile_id == ids[0]
+    again = await house.web.post("/v1/profiles/merge", json={"profile_ids": ids})
+    assert (again.status_code, again.json()["code"]) == (422, "same_profile")
+
+    path = f"/v1/profiles/{whole.profile_id}"
+    assert {link["state"] for link in (await house.get(f"{path}/evidence"))["links"]} == {"applied"}
+    wrong = await house.web.post(f"{path}/split", json={"identifiers": [{"kind": "email", "value": "no@x.org"}]})
+    assert (wrong.status_code, wrong.json()["errors"][0]["pointer"]) == (422, "/identifiers/0")
+    leaving = [{"kind": "customer_id", "value": "C2"}]
+    assert (await house.web.post(f"{path}/split", json={"identifiers": leaving})).status_code == 202
+    await house.settle()
+    assert bare(stored(house.engine)) == bare(before)
+    assert [one.profile_id for one in stored(house.engine)] == ids
+    shown = await house.get(f"{path}/evidence")
+    assert [one["value"] for one in shown["identifiers"]] == ["C1", ANA["email"]]
+    assert [(link["state"], link["reason"]) for link in shown["links"]] == [
+        ("applied", None),
+        ("rejected", "split"),
+        ("rejected", "split"),
+        ("rejected", "split"),
+    ]
+
+
+async def test_rest_needs_a_key(house: House) -> None:
+    assert (await house.web.get("/v1/profiles", headers={"Authorization": "Bearer no"})).status_code == 401
