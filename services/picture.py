@@ -84,14 +84,17 @@ def _classes(engine: Engine, now: datetime) -> RenderableType:
     with engine.connect() as connection:
         today, before = classes_at(connection, now), classes_at(connection, now - BACK)
     table = Table(title="Classes, now and three months earlier", title_justify="left", box=None)
-    for name, side in (("segmentation", "left"), ("class", "left"), ("now", "right"), ("then", "right"), ("", "left")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for name in ("segmentation", "class"):
+        table.add_column(name)
+    for name in ("now", "then"):
+        table.add_column(name, justify="right")
+    table.add_column("")
     for segmentation, counts in sorted(today.items()):
         total = sum(counts.values())
-        for class_, count in counts.most_common():
+        for place, (class_, count) in enumerate(counts.most_common()):
             then = before.get(segmentation, Counter())[class_]
-            table.add_row(segmentation, class_, f"{count:,}", f"{then:,}", "█" * round(24 * count / total))
-            segmentation = ""
+            bar = "█" * round(24 * count / total)
+            table.add_row("" if place else segmentation, class_, f"{count:,}", f"{then:,}", bar)
     return table
 
 
@@ -141,7 +144,7 @@ def _messages(engine: Engine) -> RenderableType:
     table.add_column("messages", justify="right")
     shown: Counter[tuple[str, str, str, str]] = Counter()
     for campaign, channel, state, reason, count in rows:
-        shown[campaign, channel, state, reason.split(":")[0]] += count
+        shown[campaign, channel, state, reason.split(":")[0] if state in ("refused", "held", "failed") else ""] += count
     for (campaign, channel, state, reason), count in sorted(shown.items()):
         table.add_row(campaign, channel, state, reason, f"{count:,}")
     return table

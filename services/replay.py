@@ -45,7 +45,10 @@ def available() -> bool:
 
 
 def anchor(folder: Path, now: datetime, currency: str) -> dict[str, Any]:
-    """What fixes the sample of a data folder for good: the moment it is moved to and the company currency."""
+    """What fixes the sample of a data folder for good: the moment it is moved to and the company currency.
+
+    A `sample.json` that lies there already decides; `households` in it keeps only those up to that number.
+    """
     file = folder / "sample.json"
     if not file.exists():
         fresh = file.with_suffix(".new")
@@ -72,7 +75,10 @@ async def append_missing(log: Log, sample: dict[str, Any]) -> int:
 
     def records() -> Iterator[Outgoing]:
         yield _mark(BEGIN, sample)
+        largest = sample.get("households")
         for key, value in stream(from_ms(sample["now"])):
+            if largest is not None and int(key.rpartition(":")[2]) > largest:
+                continue
             yield Outgoing(TOPIC, key, value, CONTENT_TYPE)
 
     told = await log.told(GROUP, TOPIC)

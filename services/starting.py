@@ -40,8 +40,11 @@ async def start(what: Start, out: Console) -> None:
     if sample and await replay.appended(platform.log) == 0:
         await replay.begin(platform.log, sample)
 
+    whole = set(what.names) == set(composition.SERVICES)
+
     async def ready() -> None:
-        (folder / "endpoint").write_text(address)
+        if whole:
+            (folder / "endpoint").write_text(address)
         out.print(f"ready {address}", highlight=False, soft_wrap=True)
         _show_keys(out, first, folder)
         if sample:
@@ -50,8 +53,9 @@ async def start(what: Start, out: Console) -> None:
     try:
         await platform.run(sock, ready)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            (folder / "endpoint").unlink()
+        if whole:
+            with contextlib.suppress(FileNotFoundError):
+                (folder / "endpoint").unlink()
 
 
 def _sample(what: Start, folder: Path) -> dict[str, Any] | None:
@@ -92,7 +96,7 @@ async def _follow_sample(
             child.terminate()
             await child.wait()
         raise
-    out.print(await asyncio.to_thread(picture.draw, platform, address, settings.data_dir))
+    out.print(await asyncio.to_thread(picture.draw, platform, address, settings.data_dir), soft_wrap=True)
 
 
 async def _spawn(settings: Settings) -> Process:

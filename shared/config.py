@@ -1,7 +1,7 @@
 """All settings, read once by the composition root from the environment and `.env`, passed on as plain values."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -62,10 +62,9 @@ class Settings(BaseSettings):
 
 def read_settings(**given: object) -> Settings:
     """The settings; `given` (from the command line) goes before the environment. Raises WrongSetting with one clear line."""
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings.model_validate(
-            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
-        )
+        return Settings(**chosen)
     except ValidationError as error:
         first = error.errors()[0]
         name = "CARTERA_" + "_".join(str(part) for part in first["loc"]).upper()

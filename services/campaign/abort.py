@@ -35,8 +35,10 @@ class AbortTag(Tag):
 
     def parse(self, stream: TokenStream) -> Node:
         """Read the one optional quoted text."""
-        token, text = stream.eat(TOKEN_TAG), ""
-        if stream.current.kind == TOKEN_EXPRESSION:
+        stream.expect(TOKEN_TAG)
+        token, text = stream.current, ""
+        if stream.peek.kind == TOKEN_EXPRESSION:
+            stream.next_token()
             text = stream.current.value.strip()
         found = re.fullmatch(r"""\(?\s*(?:"([^"]*)"|'([^']*)')?\s*\)?""", text)
         if not found:

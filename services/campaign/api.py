@@ -11,7 +11,7 @@ from services.campaign.company import company_document, parse_company
 from services.campaign.composition import writer_of
 from services.campaign.definition import DefinitionError, campaign_document
 from services.campaign.documents import CAMPAIGN, COMPANY, SENDING, SETTINGS, STOPPED, TEMPLATE, Document, Rulebooks
-from services.campaign.preview import customer_of, preview
+from services.campaign.preview import customer_of, dry_run, preview
 from services.campaign.public import public_paths
 from services.campaign.template import parse_template, template_document
 from shared.database import transaction
@@ -84,6 +84,15 @@ def _preview_paths(routes: APIRouter, context: Context, rulebooks: Rulebooks) ->
         if customer is None:
             raise Problem(404, "not_found", f"no customer {profile_id} is known here")
         return preview(campaign, customer, rulebook, writer, context.clock())
+
+    @routes.post("/v1/campaigns/{name}/dry-run", dependencies=READ, summary="Who would get it now, who not, and why")
+    def run(name: str) -> dict[str, Any]:
+        with context.engine.connect() as connection:
+            rulebook = rulebooks.load(connection)
+            campaign = rulebook.policy.campaigns.get(name)
+            if campaign is None:
+                raise _unknown(CAMPAIGN, name)
+            return dry_run(connection, campaign, rulebook, context.clock())
 
     @routes.get("/v1/campaigns/{name}/report", dependencies=READ, summary="How many messages are where, and why not")
     def report(name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from services.campaign import queue, tables
 from services.campaign.composition import Composed, Writer, writer_of
 from services.campaign.documents import Rulebook, Rulebooks
+from services.campaign.model import Message
 from services.campaign.outbox import Outbox
 from services.campaign.queue import Claimed, Told
 from services.campaign.smtp import Address, Answer, Session, smtp_address
@@ -54,6 +55,8 @@ class Gateway:
         self._address: Address | None = smtp_address(str(url)) if url else None
         self._sender = f"{socket.gethostname()}/{os.getpid()}/{id(self)}"
         self._chores_at = 0
+        # with the clock of the events a claim is as old as its event: the wall clock says nothing about it
+        self._on_event_time = context.settings.get("clock") == "events"
 
     def work(self, stop: Callable[[], bool]) -> None:
         """Until told to stop. An outage means waiting; nothing is lost by it."""
@@ -88,15 +91,15 @@ class Gateway:
         ready, outcomes = [], []
         for item in claimed:
             message = item.message
-            if message.history is None and now - message.changed_at > STALE_MS:
-                outcomes.append(_told(item, "late", now))
+            if self._is_stale(message, now):
+                outcomes.append(self._told(item, "late", now))
                 continue
             campaign = rulebook.policy.campaigns.get(message.campaign)
             at = from_ms(message.changed_at)
             try:
                 made = self._writer.composed(message, item.customer, campaign, rulebook.templates, at)
             except TemplateError as error:
-                outcomes.append(_told(item, "refused", now, str(error)))
+                outcomes.append(self._told(item, "refused", now, str(error)))
                 continue
             ready.append(_Ready(item, made))
         return ready, outcomes
@@ -130,7 +133,7 @@ class Gateway:
 
     def _to_file(self, one: _Ready, now: int) -> Told:
         self._outbox.write(one.claimed.message, one.made.content, one.made.suffix)
-        return _told(one.claimed, "sent", now, None, one.made.subject)
+        return self._told(one.claimed, "sent", now, None, one.made.subject)
 
     def _by_smtp(self, ready: Sequence[_Ready], address: Address) -> None:
         session: Session | None = None
@@ -163,14 +166,18 @@ class Gateway:
             return
         item, now = one.claimed, self._now()
         if answer.kind != "deferred":
-            self._tell([_told(item, answer.kind, now, answer.reason, one.made.subject)])
+            self._tell([self._told(item, answer.kind, now, answer.reason, one.made.subject)])
         elif item.attempt >= len(BACKOFF_MS):
-            self._tell([_told(item, "failed", now, answer.reason)])
+            self._tell([self._told(item, "failed", now, answer.reason)])
         else:
             with transaction(self._context.engine) as connection:
                 later = now + BACKOFF_MS[item.attempt]
                 queue.postpone(connection, item.message.message_id, item.attempt + 1, later)
 
+    def _is_stale(self, message: Message, now: int) -> bool:
+        return message.history is None and not self._on_event_time and now - message.changed_at > STALE_MS
 
-def _told(item: Claimed, kind: str, now: int, reason: str | None = None, subject: str | None = None) -> Told:
-    return Told(item.message.message_id, item.message.profile_id, kind, now, reason, subject)
+    def _told(self, item: Claimed, kind: str, now: int, reason: str | None = None, subject: str | None = None) -> Told:
+        message = item.message
+        at = message.changed_at if self._on_event_time else now
+        return Told(message.message_id, message.profile_id, kind, at, reason, subject)

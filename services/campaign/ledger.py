@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select
+from sqlalchemy import Connection, and_, case, func, insert, literal_column, or_, select
 
 from services.campaign import tables
 from shared.events.times import from_ms, rfc3339
@@ -47,7 +47,8 @@ def ask(connection: Connection, shown: Mapping[str, Any], kind: str, now_ms: int
 def counts(connection: Connection, campaign: str) -> Sequence[tuple[int, str, str | None, int]]:
     """How many messages of a campaign are where: (step, state, reason of a refusal, count)."""
     table = tables.message
-    reason = func.coalesce(func.nullif(table.c.state, "refused"), table.c.reason)
+    # a literal, so that PostgreSQL sees one and the same expression in both places
+    reason = case((table.c.state == literal_column("'refused'"), table.c.reason))
     query = (
         select(table.c.step, table.c.state, reason, func.count())
         .where(table.c.campaign == campaign)
@@ -55,7 +56,7 @@ def counts(connection: Connection, campaign: str) -> Sequence[tuple[int, str, st
         .order_by(table.c.step, table.c.state)
     )
     rows = connection.execute(query)
-    return [(step, state, why if state == "refused" else None, count) for step, state, why, count in rows]
+    return [(step, state, why, count) for step, state, why, count in rows]
 
 
 def sort_key(shown: Mapping[str, Any]) -> Key:

@@ -4,11 +4,12 @@ import base64
 import re
 import unicodedata
 from datetime import datetime
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import NamedTuple
 
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.\-]{0,253}[A-Za-z0-9])?")
 LONGEST_LINE = 998
+_SENDER = re.compile(r"([^<>]*)<([^<>]*)>", re.DOTALL)
 
 
 class HeaderError(ValueError):
@@ -37,7 +38,8 @@ class Mail(NamedTuple):
 
 def sender_of(text: str) -> Sender:
     """The sender of `Name <address>`. Raises HeaderError."""
-    name, address = parseaddr(text)
+    found = _SENDER.fullmatch(text.strip())
+    name, address = (found[1].strip(' "'), found[2]) if found else ("", text.strip(" "))
     _checked_address(address)
     shown = b"<" + address.encode("ascii") + b">"
     header = header_text(name, phrase=True) + b" " + shown if name else shown

@@ -1,5 +1,6 @@
 """What a campaign would do with one customer now: the decision, its reason, the texts. Nothing is stored or sent."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +10,9 @@ from services.campaign.composition import Writer
 from services.campaign.decision import decide
 from services.campaign.definition import Campaign
 from services.campaign.documents import Rulebook
-from services.campaign.model import Customer, Message
+from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Message
 from services.campaign.occasion import message_id
-from services.campaign.store import load_customers
+from services.campaign.store import every_customer, load_customers
 from services.campaign.template import Template, TemplateError
 from shared.events.times import from_ms, rfc3339, to_ms
 
@@ -37,12 +38,40 @@ def preview(
     }
 
 
-def _step(
-    campaign: Campaign, number: int, customer: Customer, rulebook: Rulebook, writer: Writer, now: datetime
+def dry_run(
+    connection: Connection, campaign: Campaign, rulebook: Rulebook, now: datetime, sample: int = 20
 ) -> dict[str, Any]:
+    """Who of those in the class would get the first step now, who not, and why."""
+    reasons: Counter[tuple[str, str | None]] = Counter()
+    shown: list[dict[str, Any]] = []
+    on = campaign.on
+    for customer in every_customer(connection):
+        if customer.view is None or (on.segmentation and customer.class_of(on.segmentation) != on.to):
+            continue
+        verdict = decide(_as_if(campaign, 0, customer, now), customer, rulebook.policy, now)
+        decision = _DECISIONS[verdict.state]
+        reasons[decision, None if decision == "send" else verdict.reason] += 1
+        if len(shown) < sample:
+            reason, channel = verdict.reason, verdict.channel
+            one = {"profile_id": customer.profile_id, "decision": decision, "reason": reason, "channel": channel}
+            shown.append(one)
+    counted = sorted(reasons.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    return {
+        "campaign": campaign.name,
+        "total": sum(reasons.values()),
+        "decisions": [{"decision": d, "reason": reason, "count": n} for (d, reason), n in counted],
+        "sample": shown,
+    }
+
+
+_DECISIONS = {SENDING: "send", PLANNED: "later", HELD: "held", REFUSED: "refuse"}
+
+
+def _as_if(campaign: Campaign, number: int, customer: Customer, now: datetime) -> Message:
+    """A message that falls due now; it is never stored."""
     at = to_ms(now)
     occasion = f"preview/{at}"
-    message = Message(
+    return Message(
         message_id=message_id(campaign.name, number, customer.profile_id, occasion),
         campaign=campaign.name,
         step=number,
@@ -55,12 +84,18 @@ def _step(
         category=campaign.category,
         event={"type": "preview", "from": None, "to": campaign.on.to, "time": rfc3339(now), "evidence": {}},
     )
+
+
+def _step(
+    campaign: Campaign, number: int, customer: Customer, rulebook: Rulebook, writer: Writer, now: datetime
+) -> dict[str, Any]:
+    message = _as_if(campaign, number, customer, now)
     verdict = decide(message, customer, rulebook.policy, now)
     template = rulebook.templates.get(campaign.steps[number].template)
     return {
         "step": number,
         "template": campaign.steps[number].template,
-        "decision": {"sending": "send", "planned": "later", "held": "held"}.get(verdict.state, "refuse"),
+        "decision": _DECISIONS[verdict.state],
         "reason": verdict.reason,
         "channel": verdict.channel,
         "due_at": None if verdict.due_at is None else rfc3339(from_ms(verdict.due_at)),

@@ -73,6 +73,19 @@ def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Cu
     return found
 
 
+def every_customer(connection: Connection) -> Iterator[Customer]:
+    """All customers in the order of their ids, read in pages."""
+    table, last = tables.customer, ""
+    while True:
+        query = select(table.c.profile_id, table.c.body).where(table.c.profile_id > last)
+        rows = connection.execute(query.order_by(table.c.profile_id).limit(CHUNK)).all()
+        for row in rows:
+            yield _customers.decode(row.body)
+        if len(rows) < CHUNK:
+            return
+        last = rows[-1].profile_id
+
+
 def load_messages(connection: Connection, names: Sequence[str]) -> dict[str, Message]:
     """Messages by id, in the state they are in now."""
     found: dict[str, Message] = {}

@@ -120,7 +120,7 @@ def page(
     key = tuple_(dead_letter.c.received_at, dead_letter.c.id)
     query = select(dead_letter.c.id, func.length(dead_letter.c.original)).where(*_conditions(wanted))
     if before is not None:
-        query = query.where(key <= before)
+        query = query.where(key < before)
     order = (dead_letter.c.received_at.desc(), dead_letter.c.id.desc())
     rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
     names: list[str] = []

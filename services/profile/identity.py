@@ -97,12 +97,13 @@ def resolve(
     refused = {pair: "shared" for pair in edges if pair[0] not in here or pair[1] not in here}
     foreign = frozenset(end for pair in refused for end in pair if end not in here)
     inner = {pair: seen for pair, seen in edges.items() if pair not in refused}
-    links, forbidden, answers = _judge(names, inner, statements)
+    always = hubs(edges)
+    links, forbidden, answers = _judge(names, inner, statements, always)
     forest = _Forest(names, forbidden)
     for link in links:
         for left, right in pairwise(link.left):
             answers[link] = forest.join(left, right, forced=True) or answers.get(link, "")
-    shared = _shared(inner, forest) | hubs(edges)
+    shared = _shared(inner, forest) | always
     refused.update(_unite(forest, inner, shared))
     clusters = sorted(forest.members.values(), key=lambda members: min(map(strength, members)))
     return Resolution(tuple(map(frozenset, clusters)), refused, shared | foreign, answers)
@@ -149,7 +150,12 @@ def hubs(edges: Iterable[Pair]) -> frozenset[Identifier]:
 Judgement = tuple[list[Statement], set[Pair], dict[Statement, str]]
 
 
-def _judge(names: Sequence[Identifier], edges: Mapping[Pair, Sighting], statements: Sequence[Statement]) -> Judgement:
+def _judge(
+    names: Sequence[Identifier],
+    edges: Mapping[Pair, Sighting],
+    statements: Sequence[Statement],
+    always: frozenset[Identifier],
+) -> Judgement:
     """The explicit links and forbidden pairs that are in force: about any two customers the latest statement wins.
 
     "Customers" are here what implicit evidence alone makes of them, so that a split takes back the whole link that it
@@ -160,7 +166,7 @@ def _judge(names: Sequence[Identifier], edges: Mapping[Pair, Sighting], statemen
     if not parted:
         return links, set(), {}
     base = _Forest(names, parted)
-    _unite(base, edges, _shared(edges, base) | hubs(edges))
+    _unite(base, edges, _shared(edges, base) | always)
     spans = {link: frozenset(base.find(node) for node in link.left) for link in links}
     forbidden: dict[Pair, Sighting] = {}
     for pair, made in parted.items():

@@ -7,7 +7,7 @@ whose value lies beyond its edges under the new numbers.
 import json
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select
 
 from services.segment import measured, tables
 from services.segment.definition import Scale, needs, population
@@ -136,8 +136,8 @@ def _beyond_edges(
         yield from _names(connection, query.where((member.c["class"] == name) & or_(*beyond)))
 
 
-def _names(connection: Connection, query: object) -> Iterator[str]:
-    for (name,) in connection.execute(query):  # type: ignore[call-overload]
+def _names(connection: Connection, query: Select[str]) -> Iterator[str]:
+    for (name,) in connection.execute(query):
         yield name
 
 

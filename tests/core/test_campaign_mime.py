@@ -1,6 +1,7 @@
 """Mails as bytes: read back by an independent parser, and nothing can be smuggled into a header."""
 
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 from email import policy as policies
 from email.message import EmailMessage
@@ -38,7 +39,7 @@ def part(message: EmailMessage, kind: str) -> str:
 def test_the_headers() -> None:
     message = parsed(mail(url="https://e.example/u/abc"))
     assert message["from"] == '"Cartera, S.L." <hello@shop.example>'
-    assert message["to"] == "<ana@example.com>"
+    assert message["to"] == "ana@example.com"
     assert message["message-id"] == f"<{NAME}@shop.example>"
     assert message["date"].datetime == MOMENT
     assert message["list-unsubscribe"] == "<https://e.example/u/abc>"
@@ -64,7 +65,7 @@ def test_what_is_written_is_what_is_read(subject: str, text: str, html: str | No
         assert part(message, "html").removesuffix("\n") == html.removesuffix("\n")
     assert all(len(line) <= 998 for line in content.split(b"\r\n"))
     assert b"\n" not in content.replace(b"\r\n", b"")
-    assert [name.lower() for name in message.keys()].count("subject") == 1
+    assert [name.lower() for name in message].count("subject") == 1
 
 
 def test_long_lines_are_packed() -> None:
@@ -80,27 +81,25 @@ def test_a_text_cannot_end_its_own_part() -> None:
     assert part(message, "html").strip() == "<p>x"
 
 
-CONTROLS = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp")]
+CONTROLS = [chr(code) for code in range(0x3000) if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp")]
 
 
-@pytest.mark.parametrize("place", ["subject", "to", "message_id", "url", "name", "from"])
+PLACES: dict[str, Callable[[str], object]] = {
+    "subject": mail,
+    "to": lambda bad: mime(Mail(NAME, f"ana@example.com{bad[1]}", "s", "t", None, MOMENT), SENDER),
+    "message_id": lambda bad: mime(Mail(bad, "ana@example.com", "s", "t", None, MOMENT), SENDER),
+    "url": lambda bad: mail(url=f"https://e.example/{bad}"),
+    "name": lambda bad: header_text(bad, phrase=True),
+    "from": lambda bad: sender_of(f"{bad} <x@shop.example>"),
+}
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
 def test_no_control_character_gets_into_any_header(place: str) -> None:
     for character in CONTROLS:
         bad = f"a{character}Bcc: eve@example.com"
         with pytest.raises(HeaderError):
-            match place:
-                case "subject":
-                    mail(bad)
-                case "to":
-                    mime(Mail(NAME, f"ana@example.com{character}", "s", "t", None, MOMENT), SENDER)
-                case "message_id":
-                    mime(Mail(bad, "ana@example.com", "s", "t", None, MOMENT), SENDER)
-                case "url":
-                    mail(url=f"https://e.example/{bad}")
-                case "name":
-                    header_text(bad, phrase=True)
-                case "from":
-                    sender_of(f"x{character}@shop.example")
+            PLACES[place](bad)
 
 
 @pytest.mark.parametrize(

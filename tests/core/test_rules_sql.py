@@ -170,7 +170,7 @@ def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 rules = st.recursive(leaves, joined, max_leaves=5)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(customers(), min_size=1, max_size=4), st.lists(rules, min_size=3, max_size=6), st.booleans())
 def test_python_and_sql_agree(connection: Connection, everybody: list[Facts], written: list[str], known: bool) -> None:
     fill(connection, everybody)
@@ -185,7 +185,7 @@ def test_python_and_sql_agree(connection: Connection, everybody: list[Facts], wr
         assert found == [python.holds(facts, AT, population) for facts in everybody], rule
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(customers())
 def test_every_attribute_has_the_same_value(connection: Connection, facts: Facts) -> None:
     fill(connection, [facts])

@@ -3,7 +3,7 @@
 from services.segment.definition.classify import Result, classify, explain
 from services.segment.definition.model import ClassRule, Default, Definition, Scale
 from services.segment.definition.parse import DefinitionError, parse, to_dict
-from services.segment.definition.population import needs, population
+from services.segment.definition.population import measured, needs, population
 from services.segment.ladder import Memory
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Scale",
     "classify",
     "explain",
+    "measured",
     "needs",
     "parse",
     "population",
