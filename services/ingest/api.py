@@ -92,7 +92,7 @@ def _answer(verdicts: Sequence[Verdict], single: bool) -> Response:
         code = codes.pop() if len(codes) == 1 else "invalid_events"
         faults = letters.errors_of(rejected[0]) if single else ()
         message = "the event was rejected" if single else "every event was rejected"
-        raise Problem(422, code, message, faults, extra=outcome)
+        raise Problem(413 if code == TOO_LARGE else 422, code, message, faults, extra=outcome)
     return _json(outcome, 202)
 
 

@@ -7,10 +7,10 @@ from shared.events.outgoing import Outgoing
 from shared.log import Log
 
 LONGEST_WAIT = 0.002
-"""Seconds that a record waits at most for others to go with it."""
+"""Seconds that the first record of a batch waits for others to go with it."""
 
 LARGEST_BATCH = 2_000
-"""Records that are enough to go at once."""
+"""Records that are enough to go without waiting."""
 
 
 class Appender:
@@ -20,7 +20,6 @@ class Appender:
         self._log = log
         self._waiting: list[tuple[Sequence[Outgoing], asyncio.Future[None]]] = []
         self._count = 0
-        self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def append(self, records: Sequence[Outgoing]) -> None:
@@ -30,25 +29,17 @@ class Appender:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((records, done))
         self._count += len(records)
-        if self._count >= LARGEST_BATCH:
-            self._full.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         await done
 
     async def _run(self) -> None:
-        await self._wait_for_company()
+        if self._count < LARGEST_BATCH:
+            await asyncio.sleep(LONGEST_WAIT)
         while self._waiting:  # what came during an append has waited long enough
             batch, self._waiting = self._waiting, []
             self._count = 0
-            self._full.clear()
             await self._append(batch)
-
-    async def _wait_for_company(self) -> None:
-        try:
-            await asyncio.wait_for(self._full.wait(), LONGEST_WAIT)
-        except TimeoutError:
-            return
 
     async def _append(self, batch: Sequence[tuple[Sequence[Outgoing], asyncio.Future[None]]]) -> None:
         waiters = [done for _, done in batch]

@@ -155,7 +155,12 @@ def _turned(
         borders = scale.borders(now)
         value = scale.attribute.read(customer.facts, at_ms, now)
         memory: Memory = held.memory or NOWHERE
-        if borders is None or not isinstance(value, int | float) or memory.pending or (memory.class_ is not None and not _inside(edges(scale.ladder, borders, memory), memory, scale, value)):
+        if (
+            borders is None
+            or not isinstance(value, int | float)
+            or memory.pending
+            or (memory.class_ is not None and not _inside(edges(scale.ladder, borders, memory), memory, scale, value))
+        ):
             yield customer.profile_id
 
 

@@ -7,7 +7,7 @@ from typing import assert_never
 import msgspec
 
 from services.segment.attributes import facts_of
-from services.segment.definition import classify
+from services.segment.definition import Result, classify
 from services.segment.feed import as_event
 from services.segment.model import (
     Customer,
@@ -30,7 +30,7 @@ from shared.events.segments import TOPIC, CauseEvent, SegmentChanged
 
 __all__ = ["evolve", "react"]
 
-Changes = list[SegmentChanged]
+_Changes = list[SegmentChanged]
 
 
 def evolve(state: State, event: SegmentEvent) -> State:
@@ -63,7 +63,7 @@ def _seen(state: State, seen: Seen) -> State:
     profile = seen.profile
     if customer is not None and profile.version <= customer.profile_version:
         return state
-    changes: Changes = []
+    changes: _Changes = []
     if customer is not None:
         customer = _fire(customer, seen.at, state.ruleset, state.population, changes)
     customer = Customer(
@@ -86,7 +86,7 @@ def _gone(state: State, gone: Gone) -> State:
     removal = gone.removal
     if customer is None or customer.facts is None:
         return state
-    changes: Changes = []
+    changes: _Changes = []
     customer = _fire(customer, removal.time, state.ruleset, state.population, changes)
     customer = _leave(customer, customer.memberships, max(removal.time, customer.as_of), removal.reason, changes)
     customer = msgspec.structs.replace(
@@ -99,7 +99,7 @@ def _due(state: State, due: Due) -> State:
     customer = state.customer
     if customer is None or customer.facts is None or customer.due_at is None or customer.due_at > due.until:
         return state
-    changes: Changes = []
+    changes: _Changes = []
     customer = _fire(customer, due.until, state.ruleset, state.population, changes)
     return _with(state, customer, changes, customer.held_by)
 
@@ -108,7 +108,7 @@ def _recheck(state: State, recheck: Recheck) -> State:
     customer = state.customer
     if customer is None or customer.facts is None:
         return state
-    changes: Changes = []
+    changes: _Changes = []
     customer = _evaluate(_at(customer, recheck.at), "time", state.ruleset, state.former, changes)
     customer = _evaluate(customer, "population", state.ruleset, state.population, changes)
     return _with(state, customer, changes, customer.held_by)
@@ -118,7 +118,7 @@ def _refresh(state: State) -> State:
     customer = state.customer
     if customer is None or customer.ruleset == state.ruleset.version:
         return state
-    changes: Changes = []
+    changes: _Changes = []
     ruleset = state.ruleset
     moment = max([customer.as_of, *(rule.applied_at for rule in ruleset.rules if _is_new(customer, rule))])
     if customer.facts is not None and customer.held_by is None:
@@ -136,7 +136,7 @@ def _is_new(customer: Customer, rule: Ruled) -> bool:
     return held is None or held.definition_version != rule.version
 
 
-def _with(state: State, customer: Customer, changes: Changes, history: str | None) -> State:
+def _with(state: State, customer: Customer, changes: _Changes, history: str | None) -> State:
     return msgspec.structs.replace(state, customer=customer, changes=tuple(changes), history=history)
 
 
@@ -144,7 +144,7 @@ def _at(customer: Customer, moment: datetime) -> Customer:
     return msgspec.structs.replace(customer, as_of=max(moment, customer.as_of))
 
 
-def _fire(customer: Customer, until: datetime, ruleset: Ruleset, population: Population, changes: Changes) -> Customer:
+def _fire(customer: Customer, until: datetime, ruleset: Ruleset, population: Population, changes: _Changes) -> Customer:
     """Evaluate at every due moment up to `until`, each as of itself: the delay of a timer leaves no trace."""
     while customer.facts is not None and customer.due_at is not None and customer.due_at <= until:
         moment = customer.due_at
@@ -159,7 +159,7 @@ def _evaluate(
     cause: str,
     ruleset: Ruleset,
     population: Population,
-    changes: Changes,
+    changes: _Changes,
     cause_event: CauseEvent | None = None,
 ) -> Customer:
     """Classify under every definition as of `customer.as_of`; appends what changed."""
@@ -173,35 +173,43 @@ def _evaluate(
         result = classify(rule.definition, held.memory if held else None, customer.facts, at, population)
         if result.next_due is not None and (due is None or result.next_due < due):
             due = result.next_due
-        moved = result.class_ != (held.class_ if held else None)
-        if held is not None and not moved and held.memory == result.memory and held.definition_version == rule.version:
+        after = _membership(held, result, at, rule)
+        if after is held:
             continue
-        version = (held.version if held else 0) + (1 if moved else 0)
-        memberships[name] = Membership(
-            class_=result.class_,
-            since=at if moved or held is None else held.since,
-            version=version,
-            definition_version=rule.version,
-            memory=result.memory,
-        )
-        if moved:
-            changes.append(
-                SegmentChanged(
-                    profile_id=customer.profile_id,
-                    segmentation=name,
-                    from_=held.class_ if held else None,
-                    to=result.class_,
-                    version=version,
-                    cause=_cause(cause, held, rule),
-                    occurred_at=at,
-                    definition_version=rule.version,
-                    profile_version=customer.profile_version,
-                    cause_event=cause_event,
-                    evidence=dict(result.evidence),
-                    customer=customer.shown,
-                )
-            )
+        memberships[name] = after
+        if after.class_ != (held.class_ if held else None):
+            change = _change(customer, rule, held, after, _cause(cause, held, rule))
+            changes.append(msgspec.structs.replace(change, cause_event=cause_event, evidence=dict(result.evidence)))
     return msgspec.structs.replace(customer, memberships=memberships, due_at=due)
+
+
+def _membership(held: Membership | None, result: Result, at: datetime, rule: Ruled) -> Membership:
+    """The membership that a classification leads to; the same object when nothing is new."""
+    moved = result.class_ != (held.class_ if held else None)
+    if held is not None and not moved and held.memory == result.memory and held.definition_version == rule.version:
+        return held
+    return Membership(
+        class_=result.class_,
+        since=at if moved or held is None else held.since,
+        version=(held.version if held else 0) + (1 if moved else 0),
+        definition_version=rule.version,
+        memory=result.memory,
+    )
+
+
+def _change(customer: Customer, rule: Ruled, held: Membership | None, after: Membership, cause: str) -> SegmentChanged:
+    return SegmentChanged(
+        profile_id=customer.profile_id,
+        segmentation=rule.definition.name,
+        from_=held.class_ if held else None,
+        to=after.class_,
+        version=after.version,
+        cause=cause,
+        occurred_at=customer.as_of,
+        definition_version=rule.version,
+        profile_version=customer.profile_version,
+        customer=customer.shown,
+    )
 
 
 def _cause(cause: str, held: Membership | None, rule: Ruled) -> str:
@@ -211,7 +219,7 @@ def _cause(cause: str, held: Membership | None, rule: Ruled) -> str:
 
 
 def _leave(
-    customer: Customer, memberships: dict[str, Membership], at: datetime, cause: str, changes: Changes
+    customer: Customer, memberships: dict[str, Membership], at: datetime, cause: str, changes: _Changes
 ) -> Customer:
     """Leave classes: `to` is null, the version goes on so that a return continues the chain."""
     left = dict(customer.memberships)

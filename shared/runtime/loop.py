@@ -17,7 +17,8 @@ from shared.log import Consumer, Log, Position, Told, TopicPartition
 from shared.runtime import measure, outbox
 from shared.runtime.clock import Clock
 from shared.runtime.joined import gather
-from shared.runtime.processor import Applied, Claim, Slice, claim, fire, process, record_fingerprint, stamped
+from shared.runtime.naming import record_fingerprint
+from shared.runtime.processor import Applied, Claim, Slice, claim, fire, process, stamped
 from shared.runtime.service import Service, Watermark
 from shared.runtime.watermark import watermark
 from shared.telemetry import Metrics, logger

@@ -10,8 +10,6 @@ The order never varies:
 6. commit; only then is anything published
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.database import inbox, position, transaction
 from shared.errors import Conflict, InvalidEvent
-from shared.events.dead_letters import REJECTED, DeadLetter
-from shared.events.dead_letters import TOPIC as DEAD_LETTERS
-from shared.events.envelope import Event, derived_id, raw
-from shared.events.outgoing import Outgoing, say
-from shared.events.times import from_ms
+from shared.events.outgoing import Outgoing
 from shared.log import Position, Record, TopicPartition
 from shared.runtime import outbox
+from shared.runtime.naming import dead_letter, digests, record_fingerprint
 from shared.runtime.service import Service, Work
 
 
@@ -123,7 +118,7 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         said, more = _evolve(service, work, fresh)
         service.save(connection, work)
         letters += more
-        said += [_dead_letter(service, record, error) for _, record, error in letters]
+        said += [dead_letter(service, record, error) for _, record, error in letters]
         said = stamped(said, slices[0].claim.position.offset)
         claims = _advance(connection, service, slices, fresh, cuts)
         told = {c.partition: c.position for c in claims}
@@ -202,15 +197,6 @@ def _decode(
     return inputs, letters, cuts
 
 
-def digests(identity: tuple[str, str]) -> tuple[bytes, bytes]:
-    """The inbox key of (source and id, content): 16 and 8 bytes."""
-    key, content = identity
-    return (
-        hashlib.blake2b(key.encode(), digest_size=16).digest(),
-        hashlib.blake2b(content.encode(), digest_size=8).digest(),
-    )
-
-
 def _unseen(connection: Connection, service: Service, inputs: list[_Input]) -> list[_Input]:
     keys: dict[tuple[bytes, bytes], int] = {}
     for number, item in enumerate(inputs):
@@ -251,9 +237,7 @@ def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> 
         connection.execute(dialect.insert(inbox).on_conflict_do_nothing(), rows)
 
 
-def _evolve(
-    service: Service, work: Work, fresh: list[_Input]
-) -> tuple[list[Outgoing], list[_Letter]]:
+def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Outgoing], list[_Letter]]:
     said: list[Outgoing] = []
     letters: list[_Letter] = []
     for item in fresh:
@@ -302,38 +286,3 @@ def _advance(
         )
         claims.append(Claim(tp, piece.claim.epoch, new))
     return claims
-
-
-def record_fingerprint(record: Record) -> str:
-    """What a record was: tells whether the log still is the log that was read (deleted and created again, truncated)."""
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(f"{record.offset}/{record.timestamp}/{record.key}/".encode())
-    digest.update(record.value or b"")
-    return digest.hexdigest()
-
-
-def _dead_letter(service: Service, record: Record, error: InvalidEvent) -> Outgoing:
-    place = f"{service.name}/{record.topic}/{record.partition}/{record.offset}"
-    letter = DeadLetter(
-        id=derived_id(place, record_fingerprint(record)),
-        source=f"topic/{record.topic}",
-        code=error.code,
-        errors=tuple({"detail": fault.detail, "pointer": fault.pointer} for fault in error.faults),
-        original_base64=base64.b64encode(record.value or b"").decode(),
-        service=service.name,
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-    )
-    event = Event(
-        specversion="1.0",
-        id=letter.id,
-        source=f"cartera/{service.name}",
-        type=REJECTED,
-        time=from_ms(record.timestamp),
-        data=raw(letter),
-    )
-    return say(DEAD_LETTERS, record.key or letter.id, event)
-
-
-__all__ = ["Applied", "Claim", "Slice", "claim", "digests", "fire", "process", "record_fingerprint", "stamped"]

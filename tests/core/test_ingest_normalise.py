@@ -141,7 +141,7 @@ def test_moments() -> None:
     expected = datetime(2026, 11, 20, 9, 15, 0, 500000, tzinfo=UTC)
     for text in ("2026-11-20T10:15:00.5+01:00", "2026-11-20t09:15:00.500z", "2026-11-20 09:15:00.5Z"):
         assert moment(text) == expected
-    for text in (
+    for wrong in (
         "2026-11-20T10:15Z",
         "2026-13-20T10:15:00Z",
         "20261120T101500Z",
@@ -151,7 +151,7 @@ def test_moments() -> None:
         "9999-12-31T23:59:59-09:00",
     ):
         with pytest.raises(UnreadableError):
-            moment(text)
+            moment(wrong)
 
 
 def test_pointers_are_escaped() -> None:

@@ -17,7 +17,12 @@ def state_of(folder: Path) -> dict[str, list[str]]:
     """Customers, class histories, memberships, timers, population, messages: each a sorted list of lines."""
     return {
         "customers": sorted(_customers(folder)),
-        "events": [str(row) for row in rows(folder, "profile", "SELECT kind, value, type, count(*) FROM event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")],
+        "events": [
+            str(row)
+            for row in rows(
+                folder, "profile", "SELECT kind, value, type, count(*) FROM event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            )
+        ],
         "changes": sorted(_changes(folder)),
         "memberships": [str(row) for row in rows(folder, "segment", "SELECT * FROM membership ORDER BY 1, 2")],
         "due": [str(row) for row in rows(folder, "segment", "SELECT * FROM due ORDER BY 1")],

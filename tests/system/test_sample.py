@@ -35,7 +35,9 @@ class Run:
         self.changes: list[Change] = [
             json.loads(body) for (body,) in rows(folder, "segment", "SELECT body FROM change ORDER BY seq")
         ]
-        self.profiles: list[dict[str, Any]] = [json.loads(b) for (b,) in rows(folder, "profile", "SELECT record FROM profile")]
+        self.profiles: list[dict[str, Any]] = [
+            json.loads(b) for (b,) in rows(folder, "profile", "SELECT record FROM profile")
+        ]
         self.customers: dict[str, Customer] = {
             customer.profile_id: customer
             for (body,) in rows(folder, "segment", "SELECT body FROM customer")
@@ -108,8 +110,12 @@ def test_changes_form_chains_with_contiguous_versions_and_end_in_the_memberships
             assert after["data"]["from"] != after["data"]["to"], key
             assert after["time"] >= before["time"], key
         ends[key] = chain[-1]["data"]["to"]
-    held = {(p, s): c for s, p, c in rows(run.folder, "segment", 'SELECT segmentation, profile_id, "class" FROM membership')}
-    assert {key: to for key, to in ends.items() if to is not None} == {key: c for key, c in held.items() if c is not None}
+    held = {
+        (p, s): c for s, p, c in rows(run.folder, "segment", 'SELECT segmentation, profile_id, "class" FROM membership')
+    }
+    assert {key: to for key, to in ends.items() if to is not None} == {
+        key: c for key, c in held.items() if c is not None
+    }
     assert len({change["id"] for change in run.changes}) == len(run.changes)
 
 
@@ -146,7 +152,9 @@ def test_the_bridge_balances_on_every_day_of_the_year(run: Run) -> None:
     for change in run.changes:
         if change["data"]["segmentation"] == "status":
             moves[change["time"][:10]].append((change["data"]["from"], change["data"]["to"]))
-    chains = [[(c["time"][:10], c["data"]["to"]) for c in chain] for (_, n), chain in run.chains().items() if n == "status"]
+    chains = [
+        [(c["time"][:10], c["data"]["to"]) for c in chain] for (_, n), chain in run.chains().items() if n == "status"
+    ]
     opening = 0
     for day in sorted(moves):
         arrived = sum(1 for before, after in moves[day] if after in ACTIVE and before not in ACTIVE)
