@@ -71,8 +71,9 @@ def seen_with(edges: Mapping[Pair, Sighting], pairs: Iterable[Pair], made: Sight
 def regrouped(component: Component, touched: Iterable[Identifier] = ()) -> Component:
     """The component with its customers resolved anew.
 
-    A customer keeps an id that he had: of several the one of the customer seen first. Ids are ids of nodes, and
-    whoever has the node has the id, as his own or as an alias: so every id ever given leads to exactly one customer.
+    A customer keeps an id that he had: of several the one of the customer seen first, after a split the last one in
+    use. Ids are ids of nodes, and whoever has the node has the id, as his own or as an alias: so every id ever given
+    leads to exactly one customer.
     """
     resolution = resolve(component.nodes, component.edges, component.statements)
     nodes = {**component.nodes}
@@ -90,6 +91,7 @@ def regrouped(component: Component, touched: Iterable[Identifier] = ()) -> Compo
             clusters.append(replace(known, version=known.version + 1) if changed else known)
         else:
             clusters.append(_cluster(members, list(former.values()), nodes))
+            _end(list(former.values()), clusters[-1], nodes)
     return replace(component, nodes=nodes, clusters=tuple(clusters))
 
 
@@ -99,13 +101,21 @@ def _cluster(members: frozenset[Identifier], former: Sequence[Cluster], nodes: d
     if current:
         chosen = min(current, key=lambda cluster: (_since(cluster.members, nodes), cluster.id)).id
     elif given:
-        chosen = min(given, key=lambda name: (strength(given[name]), name))
+        chosen = min(given, key=lambda name: (-nodes[given[name]].ended, strength(given[name])))
     else:
         strongest = min(members, key=strength)
         chosen = own_id(strongest)
         nodes[strongest] = replace(nodes[strongest], given=chosen)
     version = 1 + max((cluster.version for cluster in former), default=0)
     return Cluster(chosen, version, members, tuple(sorted(given.keys() - {chosen})))
+
+
+def _end(former: Sequence[Cluster], cluster: Cluster, nodes: dict[Identifier, Node]) -> None:
+    """Remember of the ids that became aliases when they did: a split gives back the id that was the last in use."""
+    absorbed = {one.id for one in former} & set(cluster.aliases)
+    for node in cluster.members if absorbed else ():
+        if nodes[node].given in absorbed:
+            nodes[node] = replace(nodes[node], ended=cluster.version)
 
 
 def _since(members: Iterable[Identifier], nodes: Mapping[Identifier, Node]) -> Stamp:

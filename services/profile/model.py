@@ -33,7 +33,8 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     """One identifier: what was counted and said for it, and when it was first seen.
 
     `first` is of interactions, `stated` of explicit identity statements (they are no activity of the customer).
-    `given` is the node's own profile id once it has been given to a customer. `hub`: shared for good.
+    `given` is the node's own profile id once it has been given to a customer, `ended` the version of the record into
+    which that customer went last. `hub`: shared for good.
     """
 
     tally: Tally = EMPTY
@@ -42,6 +43,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     stated: Stamp | None = None
     given: str = ""
     hub: bool = False
+    ended: int = 0
 
     @property
     def since(self) -> Stamp:

@@ -169,6 +169,15 @@ def test_a_split_gives_the_id_back_and_says_so() -> None:
     assert {dict(one.headers)["reason"] for one in told} == {b"split"}
 
 
+def test_a_split_gives_back_the_id_that_was_the_last_in_use() -> None:
+    told = [purchase({"device_id": "d"}, at=1), purchase({"customer_id": "C2"}, at=2)]
+    told += [purchase({"customer_id": "C2", "device_id": "d"}, at=3), purchase({"customer_id": "C1"}, at=0)]
+    first = customers(*told)["C2"]
+    assert first.profile_id == customers(told[0])["d"].profile_id
+    who, other = {"customer_id": "C1"}, ("customer_id", "C2")
+    assert customers(*told, linked(who, other, at=4), split(who, other, at=5))["C2"].profile_id == first.profile_id
+
+
 def test_link_and_split_are_reversible() -> None:
     who, other = {"customer_id": "C1"}, ("customer_id", "C2")
     events = [purchase(who, "1.00", at=1), purchase({"customer_id": "C2"}, "2.00", at=2)]
