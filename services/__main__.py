@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,22 @@ def replay_sample(data: Data = None) -> None:
     """Append what is missing of the sample to the log (`up` starts this as a process of its own)."""
     configured = _settings(data)
     asyncio.run(replay.run(composition.open_the_log(configured), composition.data_folder(configured)))
+
+
+@app.command(hidden=True)
+def drain_sample(data: Data = None) -> None:
+    """Run the profile stage until the sample is applied or the parent is gone (`up` starts this as a process)."""
+    telemetry.configure(sys.stderr)
+    parent = os.getppid()
+    platform, _ = composition.compose(_settings(data), ("profile",), "")
+
+    async def done() -> bool:
+        return os.getppid() != parent or await replay.is_applied(platform.log, replay.FIRST_STAGE)
+
+    async def drain() -> None:
+        await platform.drain("profile", done)
+
+    asyncio.run(drain())
 
 
 @app.command()

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from asyncio.subprocess import Process
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from itertools import islice
@@ -30,6 +30,7 @@ HISTORY = "sample"
 CHUNK = 2000
 GROUP = "import/sample"
 PLACE = TopicPartition(TOPIC, 0)
+FIRST_STAGE = (("profile", TOPIC),)
 STAGES = (("profile", TOPIC), ("segment", "profiles"), ("campaign", "segment-changes"))
 EVENTS = 185_716
 """How many events the sample has, for the progress bar only."""
@@ -110,29 +111,28 @@ def _mark(kind: str, sample: dict[str, Any]) -> Outgoing:
     return Outgoing(TOPIC, "", encode(event), CONTENT_TYPE)
 
 
-async def is_applied(log: Log) -> bool:
-    """Whether the sample is appended whole and every stage has read what follows from it."""
+async def is_applied(log: Log, stages: Sequence[tuple[str, str]] = STAGES) -> bool:
+    """Whether the sample is appended whole and these stages have read what follows from it."""
     told = await log.told(GROUP, TOPIC)
     if PLACE not in told or not told[PLACE].event_time:
         return False
-    for group, topic in STAGES:
+    for group, topic in stages:
         ends, positions = await log.ends(topic), await log.told(group, topic)
         if any(place not in positions or positions[place].offset < end for place, end in ends.items() if end):
             return False
     return True
 
 
-async def show_progress(log: Log, out: Console, child: Process | None) -> None:
+async def show_progress(log: Log, out: Console, children: Sequence[Process]) -> None:
     """How far the sample is applied: a bar on a terminal, a line every five seconds elsewhere; returns when it is."""
     columns = (TextColumn("replaying a year of the sample"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
         task = bar.add_task("sample", total=EVENTS)
         spoken = time.monotonic()
         while not await is_applied(log):
-            if child is not None and child.returncode:
-                raise SampleFailed(
-                    f"the sample could not be appended (exit code {child.returncode}); its reason stands above"
-                )
+            failed = next((child for child in children if child.returncode), None)
+            if failed is not None:
+                raise SampleFailed(f"the replay stopped (exit code {failed.returncode}); its reason stands above")
             positions = await log.told("segment", "profiles")
             done = sum(position.offset for position in positions.values())
             bar.update(task, completed=min(done, EVENTS))

@@ -37,9 +37,12 @@ async def start(what: Start, out: Console) -> None:
     sample = _sample(what, folder)
     settings = what.settings.model_copy(update={"currency": str(sample["currency"])}) if sample else what.settings
     platform, first = composition.compose(settings, what.names, address, reactions_on_history=sample is not None)
-    if sample and await replay.appended(platform.log) == 0:
-        await replay.begin(platform.log, sample)
+    if sample:
+        if await replay.appended(platform.log) == 0:
+            await replay.begin(platform.log, sample)
 
+        if not await replay.is_applied(platform.log):
+            platform.elsewhere.add("profile")
     whole = set(what.names) == set(composition.SERVICES)
 
     async def ready() -> None:
@@ -85,24 +88,33 @@ def _show_keys(out: Console, first: FirstKeys, folder: Path) -> None:
 async def _follow_sample(
     platform: Platform, settings: Settings, sample: dict[str, Any], out: Console, address: str
 ) -> None:
-    """Replay what is missing of the sample in a process of its own, show how far it is, then the picture."""
-    done_before = await replay.is_applied(platform.log)
-    child = None if done_before else await _spawn(settings)
-    try:
-        if not done_before:
-            await replay.show_progress(platform.log, out, child)
-    except asyncio.CancelledError:
-        if child is not None and child.returncode is None:
-            child.terminate()
-            await child.wait()
-        raise
+    """Replay what is missing of the sample, show how far it is, then the picture.
+
+    One process makes the events and another runs the profile stage meanwhile, so that two cores are used; when the
+    history is applied the stage comes back into this process.
+    """
+    if platform.elsewhere:
+        children = [await _spawn(settings, "replay-sample"), await _spawn(settings, "drain-sample")]
+        try:
+            await replay.show_progress(platform.log, out, children)
+        finally:
+            await _end(children)
+        platform.take_back()
     out.print(await asyncio.to_thread(picture.draw, platform, address, settings.data_dir), soft_wrap=True)
 
 
-async def _spawn(settings: Settings) -> Process:
+async def _end(children: list[Process]) -> None:
+    for child in children:
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.terminate()
+        await child.wait()
+
+
+async def _spawn(settings: Settings, command: str) -> Process:
     environment = {**os.environ, "CARTERA_DATA_DIR": str(settings.data_dir)}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", "replay-sample", env=environment, stdin=asyncio.subprocess.DEVNULL
+        sys.executable, "-m", "services", command, env=environment, stdin=asyncio.subprocess.DEVNULL
     )
 
 

@@ -1,9 +1,10 @@
 """The database of one service: how it is opened, the one way to write to it, and the runtime's own three tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +24,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from shared.errors import Conflict, Unavailable
+
+Conflicting = Literal["replace", "ignore", "refuse"]
 
 runtime_tables = MetaData()
 
@@ -113,3 +116,30 @@ def create_tables(engine: Engine, metadata: MetaData, start: Callable[[Connectio
         metadata.create_all(connection)
         if start is not None:
             start(connection)
+
+
+def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], conflict: Conflicting = "replace") -> None:
+    """Write many rows in one statement of the driver; all rows have the same columns.
+
+    A row whose primary key is there already replaces it, is left out (`ignore`), or raises (`refuse`). The statement
+    goes to the driver as text: for thousands of rows a batch, binding each value anew costs more than writing it.
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    statement = _statement(table, names, conflict, connection.dialect.paramstyle)
+    connection.exec_driver_sql(statement, [tuple(row.values()) for row in rows])
+
+
+@cache
+def _statement(table: Table, names: tuple[str, ...], conflict: Conflicting, style: str) -> str:
+    place = "?" if style == "qmark" else "%s"
+    keys = [column.name for column in table.primary_key]
+    columns = ", ".join(f'"{name}"' for name in names)
+    text = f'INSERT INTO "{table.name}" ({columns}) VALUES ({", ".join([place] * len(names))})'
+    if conflict == "refuse":
+        return text
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in keys)
+    if conflict == "ignore" or not changed:
+        return f"{text} ON CONFLICT DO NOTHING"
+    return f"{text} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed}"

@@ -1,16 +1,16 @@
 """How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.campaign import tables
 from services.campaign.documents import Rulebook
 from services.campaign.model import PLANNED, SENDING, CampaignEvent, Customer, Due, Marked, Message, Outcome, State
+from shared.database import put
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
 
@@ -102,7 +102,7 @@ def save(connection: Connection, work: Work) -> None:
     keep_records = any(campaign.audience is not None for campaign in work.policy.campaigns.values())
     touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
     rows = [_customer_row(customer, keep_records) for customer in touched if _worth_keeping(customer)]
-    upsert(connection, tables.customer, ("profile_id",), rows)
+    put(connection, tables.customer, rows)
     _save_messages(connection, work)
     for chunk in chunks(work.signals):
         connection.execute(delete(tables.signal).where(tables.signal.c.id.in_(chunk)))
@@ -138,15 +138,10 @@ def _save_messages(connection: Connection, work: Work) -> None:
     planned = [message for message in moved if message.state == PLANNED]
     if planned:
         connection.execute(insert(tables.due), [_due_row(message) for message in planned])
-    upsert(connection, tables.message, ("message_id",), [_message_row(message) for message in moved])
-    upsert(
-        connection,
-        tables.transition,
-        ("message_id", "revision"),
-        [_transition_row(message) for _, message in sorted(work.transitions.items())],
-    )
+    put(connection, tables.message, [_message_row(message) for message in moved])
+    put(connection, tables.transition, [_transition_row(message) for _, message in sorted(work.transitions.items())])
     sending = [_dispatch_row(message) for message in moved if message.state == SENDING]
-    upsert(connection, tables.dispatch, ("message_id",), sending)
+    put(connection, tables.dispatch, sending)
 
 
 def _due_row(message: Message) -> dict[str, Any]:
@@ -203,8 +198,7 @@ def _save_mark(connection: Connection, mark: Marked) -> None:
     table = tables.open_import
     row = {"name": mark.name, "topic": mark.topic, "part": mark.partition}
     if mark.begun:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing())
+        put(connection, table, [row], "ignore")
     else:
         connection.execute(delete(table).where(*(table.c[name] == value for name, value in row.items())))
 
@@ -240,17 +234,6 @@ def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[Ca
         Due(row.profile_id, row.message_id, from_ms(row.due_at), watermark.live) for row in connection.execute(query)
     ]
     return events or None
-
-
-def upsert(connection: Connection, table: Any, keys: Iterable[str], rows: list[dict[str, Any]]) -> None:
-    """Insert rows, or put them in the place of those with the same key."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    names = list(keys)
-    values = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
-    connection.execute(statement.on_conflict_do_update(index_elements=names, set_=values), rows)
 
 
 def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

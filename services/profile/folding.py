@@ -35,7 +35,6 @@ from shared.events.interactions import (
     Loyalty,
     Payload,
     Purchase,
-    Statement,
     Survey,
 )
 from shared.events.money import to_minor
@@ -70,9 +69,9 @@ def read(event: Event) -> Told:
 
 
 def fold(tally: Tally, told: Told) -> Tally:
-    """The tally with one interaction more. Identity statements and machine clicks are no activity of the customer."""
+    """The tally with one interaction more. What a machine opened or clicked is no activity of the customer."""
     payload = told.payload
-    if isinstance(payload, Statement) or (isinstance(payload, Email) and payload.machine):
+    if isinstance(payload, Email) and payload.machine:
         return tally
     at = told.made.at
     said = _traits(payload)

@@ -16,15 +16,14 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    insert,
     select,
     tuple_,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.profile.model import Cluster, Component, Node, Pair, Sighting, Statement, identifiers_in, own_id
 from services.profile.record import record
 from services.profile.work import Work
+from shared.database import put
 from shared.events.envelope import Event, encode
 from shared.events.identifiers import Identifier
 from shared.events.profiles import Profile
@@ -155,7 +154,7 @@ def save(connection: Connection, work: Work) -> None:
     homes, before = _homes(former.values()), _clusters(former.values())
     after = _clusters(changed)
     _remove(connection, component, component.c.component_id, work.gone())
-    _upsert(connection, component, [{"component_id": one.id, "body": pack(one)} for one in changed])
+    put(connection, component, [{"component_id": one.id, "body": pack(one)} for one in changed])
     _save_identifiers(connection, homes, _homes(changed))
     _remove(connection, profile, profile.c.profile_id, sorted(before.keys() - after.keys()))
     rows = [
@@ -163,9 +162,8 @@ def save(connection: Connection, work: Work) -> None:
         for id, (home, cluster) in sorted(after.items())
         if id not in before or before[id][1] is not cluster
     ]
-    _upsert(connection, profile, rows)
-    if work.events:
-        connection.execute(insert(event), [_event(one) for one in work.events])
+    put(connection, profile, rows)
+    put(connection, event, [_event(one) for one in work.events], "refuse")
 
 
 _Homes = Mapping[Identifier, tuple[str, str]]
@@ -178,9 +176,8 @@ def _save_identifiers(connection: Connection, before: _Homes, after: _Homes) -> 
         if before.get(name) != home:
             row = {"kind": name.kind, "value": name.value, "own_id": own_id(name)}
             (moved if name in before else new).append({**row, "component_id": home[0], "profile_id": home[1]})
-    if new:
-        connection.execute(insert(identifier), new)
-    _upsert(connection, identifier, moved)
+    put(connection, identifier, new, "refuse")
+    put(connection, identifier, moved)
 
 
 def _homes(of: Iterable[Component]) -> dict[Identifier, tuple[str, str]]:
@@ -217,13 +214,3 @@ def _event(one: Event) -> dict[str, Any]:
 def _remove(connection: Connection, table: Table, key: Column[str], ids: Sequence[str]) -> None:
     for some in chunks(ids, 2 * CHUNK):
         connection.execute(delete(table).where(key.in_(some)))
-
-
-def _upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    keys = list(table.primary_key.columns)
-    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), rows)

@@ -27,6 +27,7 @@ from services.segment.model import (
 from shared.events.outgoing import Outgoing, say
 from shared.events.profiles import identifiers_of
 from shared.events.segments import TOPIC, CauseEvent, SegmentChanged
+from shared.events.times import from_ms, to_ms
 
 __all__ = ["evolve", "react"]
 
@@ -97,7 +98,7 @@ def _gone(state: State, gone: Gone) -> State:
 
 def _due(state: State, due: Due) -> State:
     customer = state.customer
-    if customer is None or customer.facts is None or customer.due_at is None or customer.due_at > due.until:
+    if customer is None or customer.facts is None or customer.due_at is None or customer.due_at > to_ms(due.until):
         return state
     changes: _Changes = []
     customer = _fire(customer, due.until, state.ruleset, state.population, changes)
@@ -146,9 +147,10 @@ def _at(customer: Customer, moment: datetime) -> Customer:
 
 def _fire(customer: Customer, until: datetime, ruleset: Ruleset, population: Population, changes: _Changes) -> Customer:
     """Evaluate at every due moment up to `until`, each as of itself: the delay of a timer leaves no trace."""
-    while customer.facts is not None and customer.due_at is not None and customer.due_at <= until:
+    limit = to_ms(until)
+    while customer.facts is not None and customer.due_at is not None and customer.due_at <= limit:
         moment = customer.due_at
-        customer = _evaluate(_at(customer, moment), "time", ruleset, population, changes)
+        customer = _evaluate(_at(customer, from_ms(moment)), "time", ruleset, population, changes)
         if customer.due_at is not None and customer.due_at <= moment:
             raise AssertionError(f"a timer must move on: {moment} gave {customer.due_at}")
     return customer
@@ -165,14 +167,14 @@ def _evaluate(
     """Classify under every definition as of `customer.as_of`; appends what changed."""
     assert customer.facts is not None
     memberships = dict(customer.memberships)
-    due: datetime | None = None
+    due: int | None = None
     at = customer.as_of
     for rule in ruleset.rules:
         name = rule.definition.name
         held = memberships.get(name)
         result = classify(rule.definition, held.memory if held else None, customer.facts, at, population)
-        if result.next_due is not None and (due is None or result.next_due < due):
-            due = result.next_due
+        if result.next_due_ms is not None and (due is None or result.next_due_ms < due):
+            due = result.next_due_ms
         after = _membership(held, result, at, rule)
         if after is held:
             continue

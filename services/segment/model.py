@@ -22,7 +22,8 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a customer between two events. `as_of` is the moment of the last evaluation.
+    """What is kept of a customer between two events. `as_of` is the moment of the last evaluation, `due_at` (ms) the
+    next at which time alone may change a class.
 
     `held_by` names the open import that last touched him: until it ends, his timers follow its time.
     `ruleset` is the version of all definitions under which he was evaluated last; `facts` None: he is gone.
@@ -34,7 +35,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
     memberships: dict[str, Membership]
     shown: dict[str, str]
-    due_at: datetime | None
+    due_at: int | None
     ruleset: int
     held_by: str | None = None
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.segment import tables
 from services.segment.feed import as_event
@@ -23,6 +22,7 @@ from services.segment.model import (
     State,
 )
 from services.segment.population import Company, load_company, load_former, load_population, load_ruleset, save_company
+from shared.database import put
 from shared.events.envelope import encode
 from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
@@ -129,17 +129,6 @@ def save(connection: Connection, work: Work) -> None:
         save_company(connection, work.company)
 
 
-def upsert(connection: Connection, table: Any, keys: Iterable[str], rows: list[dict[str, Any]]) -> None:
-    """Insert rows, or put them in the place of those with the same key."""
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    names = list(keys)
-    values = {column.name: statement.excluded[column.name] for column in table.c if column.name not in names}
-    connection.execute(statement.on_conflict_do_update(index_elements=names, set_=values), rows)
-
-
 def chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
     """The names in stretches that fit one statement."""
     for start in range(0, len(names), CHUNK):
@@ -148,7 +137,7 @@ def chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
     rows = [{"profile_id": c.profile_id, "ruleset": c.ruleset, "body": _encoder.encode(c)} for c in touched]
-    upsert(connection, tables.customer, ["profile_id"], rows)
+    put(connection, tables.customer, rows)
 
 
 def _save_due(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
@@ -161,8 +150,8 @@ def _save_due(connection: Connection, work: Work, touched: Sequence[Customer]) -
             gone.append(c.profile_id)
         else:
             held = c.held_by if c.held_by in work.company.imports else None
-            rows.append({"profile_id": c.profile_id, "due_at": to_ms(c.due_at), "held_by": held})
-    upsert(connection, tables.due, ["profile_id"], rows)
+            rows.append({"profile_id": c.profile_id, "due_at": c.due_at, "held_by": held})
+    put(connection, tables.due, rows)
     for chunk in chunks(gone):
         connection.execute(delete(tables.due).where(tables.due.c.profile_id.in_(chunk)))
 
@@ -183,24 +172,21 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
                     "pending": int(held.memory is not None and held.memory.pending),
                 }
             )
-    upsert(connection, tables.membership, ["segmentation", "profile_id"], rows)
+    put(connection, tables.membership, rows)
 
 
 def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
-    if changes:
-        connection.execute(
-            tables.change.insert(),
-            [
-                {
-                    "profile_id": c.profile_id,
-                    "segmentation": c.segmentation,
-                    "version": c.version,
-                    "occurred_at": to_ms(c.occurred_at),
-                    "body": encode(as_event(c, history)),
-                }
-                for c, history in changes
-            ],
-        )
+    rows = [
+        {
+            "profile_id": c.profile_id,
+            "segmentation": c.segmentation,
+            "version": c.version,
+            "occurred_at": to_ms(c.occurred_at),
+            "body": encode(as_event(c, history)),
+        }
+        for c, history in changes
+    ]
+    put(connection, tables.change, rows, "refuse")
 
 
 def _save_features(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
@@ -217,7 +203,7 @@ def _save_features(connection: Connection, work: Work, touched: Sequence[Custome
             if (count, revenue) != (had, worth):
                 rows.append({"profile_id": c.profile_id, "day": day, "count": count, "revenue": revenue})
                 moved.append(Moved(c.profile_id, day, count - had, revenue - worth))
-    upsert(connection, tables.feature_day, ["day", "profile_id"], rows)
+    put(connection, tables.feature_day, rows)
     follow(connection, work.company, work.loaded, touched, moved)
 
 

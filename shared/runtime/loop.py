@@ -26,6 +26,8 @@ from shared.telemetry import Metrics, logger
 T = TypeVar("T")
 
 BATCH = 1000
+LARGEST_BATCH = 4000
+"""While a loop is behind, batches grow up to this: what is loaded and saved per customer is then paid for once."""
 LONGEST_WAIT = 30.0
 DEAD_LETTER_LIMIT = 1000
 """So many rejections in a row stop the consumer: a bad deploy must not drain a topic into the bin."""
@@ -67,6 +69,7 @@ class Loop:
         self._claims: dict[TopicPartition, Claim] = {}
         self._held: dict[TopicPartition, int] = {}
         self._kept: list[Slice] = []
+        self._batch = BATCH
         self._published = 0
         self._must_publish = True
         self._consumer: Consumer | None = None
@@ -132,11 +135,18 @@ class Loop:
         wait = await self._wait_seconds()
         self.idle = True
         kept, self._kept = self._kept, []
-        pieces = [kept] if kept else await gather(self.service, self.log, self._consumer, self._claims, BATCH, wait)
+        pieces = [kept] if kept else await self._gather(wait)
         for piece in pieces:
             self.idle = False
             await self._apply(piece)
         await self._fire_due()
+
+    async def _gather(self, wait: float) -> Sequence[Sequence[Slice]]:
+        assert self._consumer is not None
+        pieces = await gather(self.service, self.log, self._consumer, self._claims, self._batch, wait)
+        behind = any(len(part.records) >= self._batch for piece in pieces for part in piece)
+        self._batch = min(2 * self._batch, LARGEST_BATCH) if behind else BATCH
+        return pieces
 
     async def _claim_new(self) -> None:
         assert self._consumer is not None

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, insert, select, update
 
-from shared.database import inbox, position, transaction
+from shared.database import inbox, position, put, transaction
 from shared.errors import Conflict, InvalidEvent
 from shared.events.outgoing import Outgoing
 from shared.log import Position, Record, TopicPartition
@@ -204,10 +203,9 @@ def _unseen(connection: Connection, service: Service, inputs: list[_Input]) -> l
         if identity is not None:
             keys.setdefault(digests(identity), number)
     seen: set[tuple[bytes, bytes]] = set()
-    names = list(keys)
-    for start in range(0, len(names), 400):
-        chunk = names[start : start + 400]
-        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(tuple_(inbox.c.id, inbox.c.fp).in_(chunk)))
+    names = [key for key, _ in keys]
+    for start in range(0, len(names), 500):
+        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(inbox.c.id.in_(names[start : start + 500])))
         seen.update((bytes(row[0]), bytes(row[1])) for row in rows)
     fresh = []
     for number, item in enumerate(inputs):
@@ -232,9 +230,7 @@ def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> 
         if identity is not None:
             key, content = digests(identity)
             rows.append({"id": key, "fp": content, "at": item.record.timestamp})
-    if rows:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(inbox).on_conflict_do_nothing(), rows)
+    put(connection, inbox, rows, "ignore")
 
 
 def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Outgoing], list[_Letter]]:

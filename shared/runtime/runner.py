@@ -42,7 +42,10 @@ class Hosted:
 
 @dataclass(slots=True)
 class Platform:
-    """Some or all services in one process. `settings` are company-wide values that services read."""
+    """Some or all services in one process. `settings` are company-wide values that services read.
+
+    The loops of the services in `elsewhere` run in another process until `take_back` is called.
+    """
 
     services: Sequence[Service]
     engine_of: Callable[[str], Engine]
@@ -54,7 +57,9 @@ class Platform:
     owner: str
     events_clock: bool = False
     more_routers: Sequence[APIRouter] = ()
+    elsewhere: set[str] = field(default_factory=set)
     hosted: list[Hosted] = field(default_factory=list)
+    _back: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: asyncio.Event | None = None
     _threads: list[threading.Thread] = field(default_factory=list)
 
@@ -97,6 +102,7 @@ class Platform:
         server.should_exit = True
         for one in self.hosted:
             one.loop.stop()
+        self._back.set()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(serving, *loops, announce, return_exceptions=True)
         for thread in self._threads:
@@ -130,7 +136,28 @@ class Platform:
             return CheckResult("fail", output=str(error) or "no answer")
         return CheckResult("pass")
 
+    def take_back(self) -> None:
+        """Run all loops here from now on; the claim of a partition voids whatever another process still holds."""
+        self._back.set()
+
+    async def drain(self, name: str, until: Callable[[], Awaitable[bool]]) -> None:
+        """Run only the loop of one service, without its web side, until something is true or a signal comes."""
+        loop = self.loop_of(name)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, loop.stop)
+        _calm_collector()
+        task = asyncio.create_task(loop.run())
+        while not task.done() and not await until():
+            await asyncio.sleep(0.25)
+        loop.stop()
+        try:
+            await task
+        finally:
+            await self.log.close()
+
     async def _supervise(self, one: Hosted) -> None:
+        if one.service.name in self.elsewhere:
+            await self._back.wait()
         try:
             await one.loop.run()
         except Exception as error:

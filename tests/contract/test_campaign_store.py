@@ -194,6 +194,26 @@ def test_a_class_change_becomes_a_mail_in_the_outbox(house: House) -> None:
     assert (house.count(tables.dispatch), house.count(tables.signal), house.count(tables.due)) == (0, 0, 1)
 
 
+def test_a_record_goes_before_the_changes_that_name_it_and_these_before_the_next(house: House) -> None:
+    gone = remove(Removal(profile_id=name_of(1), reason="merge", version=3, time=NOON, into=name_of(2)))
+    mixed = [
+        change_of(version=2, profile_version=2),
+        record_of(version=2),
+        Record("profiles", 0, 3, 0, gone.key, None, gone.headers),
+        change_of(version=1, profile_version=1),
+        record_of(),
+    ]
+    assert SERVICE.order is not None
+    events = sorted((SERVICE.decode(record) for record in mixed), key=SERVICE.order)
+    assert [type(event).__name__ for event in events] == [
+        "ProfileSeen",
+        "ClassChanged",
+        "ProfileSeen",
+        "ClassChanged",
+        "ProfileGone",
+    ]
+
+
 def test_a_batch_of_many(house: House) -> None:
     numbers = range(300)
     house.apply(*(record_of(n) for n in numbers), *(change_of(n) for n in numbers))
@@ -558,6 +578,7 @@ async def test_unsubscribing(house: House, web: httpx.AsyncClient) -> None:
     for _ in range(2):
         done = await web.post(path, data={"List-Unsubscribe": "One-Click"}, headers={"Authorization": ""})
         assert done.status_code == 200
+        house.now += timedelta(seconds=1)
     first, second = await opt_outs(house)
     assert (first.id, first.fingerprint) == (second.id, second.fingerprint)
     payload: Any = DECODERS["consent.changed"].decode(first.data)
@@ -567,4 +588,8 @@ async def test_unsubscribing(house: House, web: httpx.AsyncClient) -> None:
     house.apply(record_of(version=2, consents={"email": denied}))
     await web.post(path)
     assert len(await opt_outs(house)) == 2
+    again = Consent("granted", "marketing", NOON + timedelta(hours=1))
+    house.apply(record_of(version=3, consents={"email": again}))
+    await web.post(path)
+    assert (await opt_outs(house))[2].id != first.id
     assert (await web.post("/u/nonsense")).status_code == 200

@@ -148,6 +148,17 @@ def test_a_timeline_is_of_the_whole_customer_newest_first(engine: Engine) -> Non
         assert [one.event for one in queries.timeline(connection, known, 10, kind="email.opened")] == [told[1]]
 
 
+def test_a_timeline_has_an_order_among_events_of_one_moment(engine: Engine) -> None:
+    told = [purchase(ANA, event_id=f"{number}") for number in range(3)]
+    apply(engine, *told)
+    with engine.connect() as connection:
+        known = queries.by_identifier(connection, Identifier("customer_id", "C1"))
+        assert known is not None
+        (newest,) = queries.timeline(connection, known, 1)
+        (next_one,) = queries.timeline(connection, known, 1, (newest.at, newest.seq))
+    assert [newest.event, next_one.event] == [told[2], told[1]]
+
+
 def test_a_crowd_behind_one_phone_is_stored_in_small_pieces(engine: Engine) -> None:
     for n in range(3 * HUB_CUSTOMERS):
         apply(engine, purchase({"customer_id": f"C{n}", "phone": "+1"}, at=n))

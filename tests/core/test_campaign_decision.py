@@ -175,6 +175,14 @@ def test_quiet_hours_across_clock_changes(moment: str, until: str | None) -> Non
     assert found == (None if until is None else datetime.fromisoformat(until))
 
 
+def test_an_end_that_comes_twice_is_the_next_one() -> None:
+    madrid, quiet = ZoneInfo("Europe/Madrid"), (21 * 60, 2 * 60 + 30)
+    first = datetime.fromisoformat("2026-10-25T02:10+02:00")
+    second = datetime.fromisoformat("2026-10-25T02:10+01:00")
+    assert quiet_until(first, quiet, madrid) == datetime.fromisoformat("2026-10-25T02:30+02:00")
+    assert quiet_until(second, quiet, madrid) == datetime.fromisoformat("2026-10-25T02:30+01:00")
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     minute=st.integers(0, 400 * 1440),

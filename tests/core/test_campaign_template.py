@@ -1,6 +1,7 @@
 """Templates: missing variables stop a message, and hostile templates cost little and reach nothing."""
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -108,6 +109,22 @@ def test_hostile_templates_end_soon_in_little_or_an_error(text: str) -> None:
     assert len(shown) <= 2 * MAX
     assert "object" not in shown
     assert "globals" not in shown
+
+
+@pytest.mark.parametrize("filter_", ["replace: 'x', customer.long", "split: '' | join: customer.long"])
+def test_filters_are_bounded_before_they_allocate(filter_: str) -> None:
+    made = template("{{ customer.long | " + filter_ + " }}")
+    tracemalloc.start()
+    with pytest.raises(TemplateError, match="result too large"):
+        render(made, "email", {"customer": {"long": "x" * 8000}})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+def test_nothing_switches_escaping_off() -> None:
+    with pytest.raises(TemplateError, match="safe"):
+        render(template("t", "{{ customer.name | safe }}"), "email", CUSTOMER)
 
 
 @settings(max_examples=150, deadline=None)

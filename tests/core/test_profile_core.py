@@ -229,12 +229,9 @@ def test_the_same_customer_can_grant_again_by_any_identifier() -> None:
 
 def test_at_the_same_moment_the_denial_counts() -> None:
     who = {"customer_id": "C1"}
-    said = [
-        consent(who, "granted", event_id="1"),
-        consent(who, "denied", event_id="2"),
-        consent(who, "granted", event_id="3"),
-    ]
-    assert customers(*said)["C1"].consents["email"].status == "denied"
+    grants = [consent(who, "granted", event_id=f"{number}") for number in range(20)]
+    for said in ([*grants, consent(who, "denied")], [consent(who, "denied"), *grants]):
+        assert customers(*said)["C1"].consents["email"].status == "denied"
 
 
 def test_traits_are_the_last_said_whatever_came_last() -> None:
@@ -244,9 +241,19 @@ def test_traits_are_the_last_said_whatever_came_last() -> None:
     assert customers(*events)["C1"].traits == {"name": "Ana", "region": "north"}
 
 
+def test_a_statement_is_no_activity_of_the_customer() -> None:
+    who, other = {"customer_id": "C1"}, ("email", "a@x.org")
+    found = customers(linked(who, other, at=1), purchase({**who, "email": "a@x.org"}, at=2), linked(who, other, at=3))
+    assert (found["C1"].first_seen_at, found["C1"].last_seen_at) == (moment(2), moment(2))
+    assert [one.first_seen_at for one in found["C1"].identifiers] == [moment(2), moment(2)]
+    assert customers(linked(who, other, at=1))["C1"].first_seen_at == moment(1)
+
+
 def test_a_mark_is_passed_on_and_changes_nothing() -> None:
     mark = Event(specversion="1.0", id="1", source="import", type=BEGIN, time=moment(0), data=raw(Mark(name="x")))
-    (said,) = react(State(), evolve(State(), mark))
+    after = evolve(State(), mark)
+    (said,) = react(State(), after)
+    assert react(after, after) == ()
     assert (said.topic, said.key, decode(said.value or b"").type) == ("profiles", "", BEGIN)
 
 

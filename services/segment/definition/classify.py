@@ -13,16 +13,21 @@ from shared.events.times import from_ms, to_ms
 
 
 class Result(NamedTuple):
-    """Where a customer stands. `class_` None: in no class. `next_due` is always later than the moment looked at.
+    """Where a customer stands. `class_` None: in no class. `next_due_ms` (since 1970) is always later than the moment looked at.
 
     `evidence` holds the values of the attributes that decided, `rule_text` the condition they met.
     """
 
     class_: str | None
     memory: Memory | None
-    next_due: datetime | None
+    next_due_ms: int | None
     evidence: dict[str, object]
     rule_text: str
+
+    @property
+    def next_due(self) -> datetime | None:
+        """The next moment at which the class may change by time alone."""
+        return None if self.next_due_ms is None else from_ms(self.next_due_ms)
 
 
 class _Look(NamedTuple):
@@ -52,13 +57,13 @@ def _by_rules(rules: Iterable[ClassRule], look: _Look) -> Result:
     seen: dict[str, Attribute] = {}
     for name, rule in ((each.name, each.rule) for each in rules):
         if rule is None:
-            return Result(name, None, _moment(due), _evidence(seen.values(), look), "otherwise")
+            return Result(name, None, due, _evidence(seen.values(), look), "otherwise")
         due = _first(due, _crossing(rule, look))
         if rule.test(*look):
-            return Result(name, None, _moment(due), _evidence(rule.attributes, look), rule.text)
+            return Result(name, None, due, _evidence(rule.attributes, look), rule.text)
         for attribute in rule.attributes:
             seen[attribute.name] = attribute
-    return Result(None, None, _moment(due), _evidence(seen.values(), look), "")
+    return Result(None, None, due, _evidence(seen.values(), look), "")
 
 
 def _crossing(rule: Rule, look: _Look) -> int | None:
@@ -77,17 +82,17 @@ def _by_scale(scale: Scale, memory: Memory, look: _Look) -> Result:
         rule = scale.default.rule
         due = _crossing(rule, look)
         if rule.test(*look):
-            return Result(scale.default.class_, None, _moment(due), _evidence(rule.attributes, look), rule.text)
+            return Result(scale.default.class_, None, due, _evidence(rule.attributes, look), rule.text)
     borders = scale.borders(look.population)
     value = scale.attribute.read(*look)
     evidence: dict[str, object] = {scale.attribute.name: _shown(value)}
     # Who never bought has no part in a share; who bought but has nothing left of it is in the lowest class.
     outside = scale.fixed is None and not look.facts.purchases
     if borders is None or not isinstance(value, int | float) or outside:
-        return Result(None, None, _moment(due), evidence, "")
+        return Result(None, None, due, evidence, "")
     after, dwelt = advance(scale.ladder, borders, memory, value, look.ms)
     due = _first(due, _first(dwelt, _turn(scale, borders, after, value, look)))
-    return Result(after.class_, after, _moment(due), evidence, _text(scale, borders, after, value))
+    return Result(after.class_, after, due, evidence, _text(scale, borders, after, value))
 
 
 def _turn(scale: Scale, borders: Borders, memory: Memory, value: float, look: _Look) -> int | None:
@@ -111,10 +116,6 @@ def _text(scale: Scale, borders: Borders, memory: Memory, value: float) -> str:
     place = scale.ladder.classes.index(memory.class_ or "")
     text = scale.texts[place]
     return text if borders.first(value) == place else f"{text}, not yet left for its hysteresis or dwell"
-
-
-def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)
 
 
 def _evidence(attributes: Iterable[Attribute], look: _Look) -> dict[str, object]:

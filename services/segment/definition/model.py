@@ -45,11 +45,21 @@ class Scale:
         """The borders in force; None while the population that a share needs is not known."""
         if self.fixed is not None:
             return self.fixed
+        known = _borders.get(self.keys)
+        if known is None or known[0] is not population:
+            # A batch holds everybody against the same numbers: they are looked up once.
+            known = _borders[self.keys] = (population, self._read(population))
+        return known[1]
+
+    def _read(self, population: Population) -> Borders | None:
         try:
             plain, up, down = (tuple([population[key] for key in keys]) for keys in self.keys)
         except KeyError:
             return None
         return Borders(plain, up, down)
+
+
+_borders: dict[tuple[tuple[str, ...], ...], tuple[Population, Borders | None]] = {}
 
 
 @dataclass(frozen=True, slots=True)
