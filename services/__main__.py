@@ -66,17 +66,17 @@ def replay_sample(data: Data = None) -> None:
 
 
 @app.command(hidden=True)
-def drain_sample(data: Data = None) -> None:
-    """Run the profile stage until the sample is applied or the parent is gone (`up` starts this as a process)."""
+def drain_sample(service: str, data: Data = None) -> None:
+    """Run one stage until the sample is applied or the parent is gone (`up` starts this as a process)."""
     telemetry.configure(sys.stderr)
     parent = os.getppid()
-    platform, _ = composition.compose(_settings(data), ("profile",), "")
+    platform, _ = composition.compose(_settings(data), (service,), "")
 
     async def done() -> bool:
-        return os.getppid() != parent or await replay.is_applied(platform.log, replay.FIRST_STAGE)
+        return os.getppid() != parent or await replay.is_applied(platform.log, replay.upto(service))
 
     async def drain() -> None:
-        await platform.drain("profile", done)
+        await platform.drain(service, done)
 
     asyncio.run(drain())
 

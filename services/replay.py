@@ -30,7 +30,6 @@ HISTORY = "sample"
 CHUNK = 2000
 GROUP = "import/sample"
 PLACE = TopicPartition(TOPIC, 0)
-FIRST_STAGE = (("profile", TOPIC),)
 STAGES = (("profile", TOPIC), ("segment", "profiles"), ("campaign", "segment-changes"))
 EVENTS = 185_716
 """How many events the sample has, for the progress bar only."""
@@ -109,6 +108,12 @@ def _mark(kind: str, sample: dict[str, Any]) -> Outgoing:
         data=raw(Mark(name=HISTORY)),
     )
     return Outgoing(TOPIC, "", encode(event), CONTENT_TYPE)
+
+
+def upto(service: str) -> Sequence[tuple[str, str]]:
+    """The stages up to and including that of a service."""
+    names = [group for group, _ in STAGES]
+    return STAGES[: names.index(service) + 1]
 
 
 async def is_applied(log: Log, stages: Sequence[tuple[str, str]] = STAGES) -> bool:

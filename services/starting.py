@@ -42,7 +42,7 @@ async def start(what: Start, out: Console) -> None:
             await replay.begin(platform.log, sample)
 
         if not await replay.is_applied(platform.log):
-            platform.elsewhere.add("profile")
+            platform.elsewhere.update(("profile", "segment"))
     whole = set(what.names) == set(composition.SERVICES)
 
     async def ready() -> None:
@@ -90,11 +90,12 @@ async def _follow_sample(
 ) -> None:
     """Replay what is missing of the sample, show how far it is, then the picture.
 
-    One process makes the events and another runs the profile stage meanwhile, so that two cores are used; when the
-    history is applied the stage comes back into this process.
+    One process makes the events and two others run the profile and the segment stage meanwhile, so that all cores are
+    used; when the history is applied the stages come back into this process.
     """
     if platform.elsewhere:
-        children = [await _spawn(settings, "replay-sample"), await _spawn(settings, "drain-sample")]
+        stages = [await _spawn(settings, "drain-sample", name) for name in sorted(platform.elsewhere)]
+        children = [await _spawn(settings, "replay-sample"), *stages]
         try:
             await replay.show_progress(platform.log, out, children)
         finally:
@@ -111,10 +112,10 @@ async def _end(children: list[Process]) -> None:
         await child.wait()
 
 
-async def _spawn(settings: Settings, command: str) -> Process:
+async def _spawn(settings: Settings, *command: str) -> Process:
     environment = {**os.environ, "CARTERA_DATA_DIR": str(settings.data_dir)}
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", command, env=environment, stdin=asyncio.subprocess.DEVNULL
+        sys.executable, "-m", "services", *command, env=environment, stdin=asyncio.subprocess.DEVNULL
     )
 
 

@@ -1,12 +1,13 @@
 """What a customer allows, out of what was said for each of his identifiers. Merging never loosens it.
 
-For one identifier the last statement counts. Between identifiers a denial wins over every grant, however late, but for
-one: a grant stated when the two were already known to be one customer. That is the customer changing his mind, and not
-a merge changing it for him.
+For one identifier the last statement counts; a grant counts for all identifiers that were the same customer when it was
+stated. Between the identifiers of a record a denial then wins over every grant, however late. So the customer can
+change his mind by any of his identifiers, but no merge changes it for him.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
+from services.profile.identity import resolve
 from services.profile.model import Component
 from services.profile.tally import Said
 from shared.events.identifiers import Identifier
@@ -19,8 +20,8 @@ MAIN_PURPOSE = "marketing"
 _Statements = Mapping[Identifier, Said]
 
 
-def consents(component: Component, names: Sequence[Identifier]) -> dict[str, Consent]:
-    """The consents of a customer, by channel, in the order of their names."""
+def consents(component: Component, names: Iterable[Identifier]) -> dict[str, Consent]:
+    """The consents of the customer who has these identifiers, by channel, in the order of their names."""
     said: dict[str, dict[Identifier, Said]] = {}
     for name in names:
         for subject, statement in component.nodes[name].consents.items():
@@ -30,7 +31,7 @@ def consents(component: Component, names: Sequence[Identifier]) -> dict[str, Con
     shown: dict[str, Consent] = {}
     for subject, statements in said.items():
         channel, _, purpose = subject.partition("/")
-        answer = _in_force(component, statements)
+        answer = _in_force(component, subject, statements)
         expires = None if answer.expires is None else from_ms(answer.expires)
         shown[subject] = Consent(answer.status, purpose, from_ms(answer.at), expires)
     for channel in {subject.partition("/")[0] for subject in shown}:
@@ -44,26 +45,38 @@ def consents(component: Component, names: Sequence[Identifier]) -> dict[str, Con
     return dict(sorted(shown.items()))
 
 
-def _in_force(component: Component, statements: _Statements) -> Said:
-    denials = {name: said for name, said in statements.items() if said.status == "denied"}
-    grants = {name: said for name, said in statements.items() if said.status != "denied"}
-    if denials and grants:
-        for name, grant in grants.items():
-            known = _known_by(component, name, grant.at)
-            denials = {denier: said for denier, said in denials.items() if not (denier in known and said.at < grant.at)}
-    deciding = denials or grants
-    return max(deciding.values(), key=lambda said: (said.at, said.digest))
+def _in_force(component: Component, subject: str, statements: _Statements) -> Said:
+    effective = [
+        said if said.status != "denied" else _lifting(component, subject, name, said) or said
+        for name, said in statements.items()
+    ]
+    denials = [said for said in effective if said.status == "denied"]
+    return max(denials or effective, key=lambda said: (said.at, said.digest))
 
 
-def _known_by(component: Component, start: Identifier, moment: int) -> frozenset[Identifier]:
-    """The identifiers of the same customer that had been linked with one before a moment (ms)."""
-    members = next(cluster.members for cluster in component.clusters if start in cluster.members)
-    groups = [frozenset(pair) for pair, seen in component.edges.items() if seen.at < moment]
-    groups += [frozenset(s.left) for s in component.statements if s.verdict == "link" and s.made.at < moment]
-    known = {start}
-    grown = True
-    while grown:
-        found = {node for group in groups if not known.isdisjoint(group) for node in group if node in members}
-        grown = not found <= known
-        known |= found
-    return frozenset(known)
+def _lifting(component: Component, subject: str, name: Identifier, denial: Said) -> Said | None:
+    """The last later grant of somebody who, when he stated it, was the one customer with this identifier."""
+    grants = [
+        (said, other)
+        for other, node in component.nodes.items()
+        if (said := node.consents.get(subject)) is not None and said.status != "denied" and said.at > denial.at
+    ]
+    for said, other in sorted(grants, key=lambda grant: (grant[0].at, grant[0].digest), reverse=True):
+        if other in _customer_at(component, name, said.at):
+            return said
+    return None
+
+
+def _customer_at(component: Component, name: Identifier, moment: int) -> frozenset[Identifier]:
+    """Whom an identifier belonged to before a moment (ms), by the evidence of then and all that was split ever since.
+
+    Identifiers that are shared for good never count as a link, because not all of their links are at hand.
+    """
+    nodes = component.nodes
+    edges = {
+        pair: seen
+        for pair, seen in component.edges.items()
+        if seen.at < moment and all(end in nodes and not nodes[end].hub for end in pair)
+    }
+    statements = [one for one in component.statements if one.verdict == "split" or one.made.at < moment]
+    return next(cluster for cluster in resolve(nodes, edges, statements).clusters if name in cluster)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from services.profile import folding
+from services.profile.consents import consents
 from services.profile.evidence import pairs_of, regrouped, seen_with, statement_of, united
 from services.profile.folding import Told
 from services.profile.joining import stricter
@@ -33,7 +34,8 @@ def evolve(state: State, event: Event) -> State:
     if isinstance(told.payload, StatementPayload):
         statement = statement_of(told.kind, told.payload, told.identifiers, told.made)
         named = tuple(dict.fromkeys((*told.identifiers, *statement.left, *statement.right)))
-        return State((_stated(united(state.components, named[0]), statement, named),), event)
+        stated = _stated(united(state.components, named[0]), statement, named)
+        return State((_reconsidered(state.components, stated),), event)
     own, hubs = _places(state.components, told.identifiers)
     home = united(own, told.identifiers[0]) if own or not hubs else hubs.pop(0)
     away = frozenset(name for hub in hubs for name in told.identifiers if name in hub.nodes)
@@ -42,6 +44,8 @@ def evolve(state: State, event: Event) -> State:
     heard = [_heard(home, here, edges, told, resolved=len(own) < 2)]
     for hub in hubs:
         heard.append(_heard(hub, tuple(name for name in told.identifiers if name in hub.nodes), hub.edges, told, True))
+    if edges is not home.edges or len(own) > 1 or folding.consents(told):
+        heard = [_reconsidered(state.components, one) for one in heard]
     return State(tuple(heard), event)
 
 
@@ -96,6 +100,22 @@ def _touched(clusters: Sequence[Cluster], changed: Mapping[Identifier, Node]) ->
         else Cluster(cluster.id, cluster.version + 1, cluster.members, cluster.aliases)
         for cluster in clusters
     )
+
+
+def _reconsidered(before: Sequence[Component], after: Component) -> Component:
+    """The component with a new version of each customer who is otherwise untouched but whose consents came out anew.
+
+    News of the past can do that: a grant counts for all identifiers that were the same customer when it was stated.
+    """
+    if len(after.clusters) < 2 or not any(node.consents for node in after.nodes.values()):
+        return after
+    former = {cluster.id: (home, cluster) for home in before for cluster in home.clusters}
+    clusters = []
+    for cluster in after.clusters:
+        home, known = former.get(cluster.id, (after, cluster))
+        same = known is not cluster or consents(home, cluster.members) == consents(after, cluster.members)
+        clusters.append(cluster if same else replace(cluster, version=cluster.version + 1))
+    return replace(after, clusters=tuple(clusters))
 
 
 def _stated(component: Component, statement: Statement, names: Sequence[Identifier]) -> Component:

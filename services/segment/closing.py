@@ -63,11 +63,9 @@ def _measure(connection: Connection, company: Company, at_ms: int) -> Sequence[R
     company.dirty = False
     company.again_at = at_ms
     save_company(connection, company)
-    if now == former:
-        names: set[str] = set()
-    else:
-        names = set(_candidates(connection, ruleset, now, former, scale, at_ms))
-    names |= set(_waiting_for_values(connection, ruleset)) if now and not former else set()
+    names = set(_candidates(connection, ruleset, now, former, scale, at_ms))
+    if now and not former:
+        names |= {customer.profile_id for customer in everybody(connection) if customer.facts is not None}
     return [Recheck(profile_id=name, at=from_ms(at_ms)) for name in sorted(names)]
 
 
@@ -80,12 +78,6 @@ def _keep(connection: Connection, day: int, numbers: Population) -> None:
     )
 
 
-def _waiting_for_values(connection: Connection, ruleset: Ruleset) -> Iterator[str]:
-    for customer in everybody(connection):
-        if customer.facts is not None:
-            yield customer.profile_id
-
-
 def _candidates(
     connection: Connection, ruleset: Ruleset, now: Population, former: Population, scale: int, at_ms: int
 ) -> Iterator[str]:
@@ -93,13 +85,10 @@ def _candidates(
         return
     for rule in ruleset.rules:
         definition = rule.definition
-        moved = any(now.get(need) != former.get(need) for need in needs(definition))
-        if not moved:
-            continue
         unit = _unit(definition.scale, now, scale) if definition.scale is not None else None
         if definition.scale is not None and unit is not None:
             yield from _beyond_edges(connection, definition.name, definition.scale, now, *unit)
-        else:
+        elif any(now.get(need) != former.get(need) for need in needs(definition)):
             yield from _turned(connection, definition.name, definition.scale, now, at_ms)
 
 

@@ -172,7 +172,7 @@ def _evaluate(
     for rule in ruleset.rules:
         name = rule.definition.name
         held = memberships.get(name)
-        result = classify(rule.definition, held.memory if held else None, customer.facts, at, population)
+        result = classify(rule.definition, held.memory if held else None, customer.facts, at, population, drift=False)
         if result.next_due_ms is not None and (due is None or result.next_due_ms < due):
             due = result.next_due_ms
         after = _membership(held, result, at, rule)

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from services.segment import tables
+from services.segment.attributes import Facts
 from services.segment.feed import as_event
 from services.segment.measured import Moved, follow
 from services.segment.model import (
@@ -194,10 +195,10 @@ def _save_features(connection: Connection, work: Work, touched: Sequence[Custome
     rows = []
     for c in touched:
         before = work.loaded.get(c.profile_id)
+        if before is not None and before.facts is not None and c.facts is not None and _same_days(before.facts, c.facts):
+            continue
         known = before.facts.buckets() if before is not None and before.facts is not None else {}
         now = c.facts.buckets() if c.facts is not None else {}
-        if known == now:
-            continue
         for day in now.keys() | known.keys():
             (count, revenue), (had, worth) = now.get(day, (0, 0)), known.get(day, (0, 0))
             if (count, revenue) != (had, worth):
@@ -205,6 +206,10 @@ def _save_features(connection: Connection, work: Work, touched: Sequence[Custome
                 moved.append(Moved(c.profile_id, day, count - had, revenue - worth))
     put(connection, tables.feature_day, rows)
     follow(connection, work.company, work.loaded, touched, moved)
+
+
+def _same_days(one: Facts, other: Facts) -> bool:
+    return one.revenues == other.revenues and one.counts == other.counts and one.days == other.days
 
 
 def _save_mark(connection: Connection, company: Company, mark: Marked) -> None:

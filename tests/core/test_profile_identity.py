@@ -83,6 +83,8 @@ def test_the_limit_of_a_kind_holds() -> None:
 
 def test_a_forced_link_exceeds_the_limit_and_does_not_hinder_weak_ones() -> None:
     assert customers(edges("C1 e1", "C2 e2"), link(9, "C1", "C2")) == {"C1 C2 e1 e2"}
+    card = edges("L1 e1", "L1 e2", "L1 p1", "C1 d1", "L1 d1")
+    assert customers(card, link(9, "C1", "C2")) == {"C1 C2 L1 d1 e1 e2 p1"}
 
 
 def test_about_two_customers_the_latest_statement_wins() -> None:
@@ -106,6 +108,7 @@ def test_a_later_link_lifts_all_that_was_forbidden_between_the_two() -> None:
 
 def test_a_forbidden_pair_is_not_joined_around_a_corner() -> None:
     assert customers(edges("e1 p1", "e2 p1"), split(9, "e1", "e2")) == {"e1 p1", "e2"}
+    assert customers(edges("L1 e1", "L1 p1", "e2 p1"), split(9, "e1", "e2")) == {"L1 e1 p1", "e2"}
 
 
 def test_an_identifier_split_from_nothing_named_leaves_all_it_was_seen_with_till_then() -> None:

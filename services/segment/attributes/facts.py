@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
+from operator import gt
 from itertools import pairwise
 
 import msgspec
@@ -155,11 +156,12 @@ def day_number(text: str) -> int:
 
 
 def _buckets(bought: Purchases, currency: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    rows = sorted((day_number(day.date), day.count, day.revenue.get(currency, 0)) for day in bought.days)
-    if not rows:
-        return (), (), ()
-    days, counts, revenues = zip(*rows, strict=True)
-    return days, counts, revenues
+    rows = bought.days
+    days = tuple([day_number(day.date) for day in rows])
+    if any(map(gt, days, days[1:])):
+        rows = tuple(sorted(rows, key=lambda day: day.date))
+        days = tuple([day_number(day.date) for day in rows])
+    return days, tuple([day.count for day in rows]), tuple([day.revenue.get(currency, 0) for day in rows])
 
 
 def _ms(moment: datetime | None) -> int | None:

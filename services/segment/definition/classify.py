@@ -39,9 +39,18 @@ class _Look(NamedTuple):
 
 
 def classify(
-    definition: Definition, memory: Memory | None, facts: Facts, at: datetime, population: Population
+    definition: Definition,
+    memory: Memory | None,
+    facts: Facts,
+    at: datetime,
+    population: Population,
+    *,
+    drift: bool = True,
 ) -> Result:
     """Classify a customer as of a moment. Only a ladder or share uses and gives a memory.
+
+    Without `drift`, `next_due_ms` leaves out the midnights at which a value drifts over a border that moves with the
+    population: the close of the day sees to those.
 
     Rules after the one that holds cannot matter before it or an earlier one flips, so only those up to it set
     `next_due`.
@@ -49,7 +58,7 @@ def classify(
     look = _Look(facts, to_ms(at), population)
     if definition.scale is None:
         return _by_rules(definition.rules, look)
-    return _by_scale(definition.scale, memory or NOWHERE, look)
+    return _by_scale(definition.scale, memory or NOWHERE, look, drift or not definition.scale.closed_daily)
 
 
 def _by_rules(rules: Iterable[ClassRule], look: _Look) -> Result:
@@ -76,7 +85,7 @@ def _first(one: int | None, other: int | None) -> int | None:
     return min(one, other)
 
 
-def _by_scale(scale: Scale, memory: Memory, look: _Look) -> Result:
+def _by_scale(scale: Scale, memory: Memory, look: _Look, drift: bool) -> Result:
     due: int | None = None
     if scale.default is not None:
         rule = scale.default.rule
@@ -91,7 +100,7 @@ def _by_scale(scale: Scale, memory: Memory, look: _Look) -> Result:
     if borders is None or not isinstance(value, int | float) or outside:
         return Result(None, None, due, evidence, "")
     after, dwelt = advance(scale.ladder, borders, memory, value, look.ms)
-    due = _first(due, _first(dwelt, _turn(scale, borders, after, value, look)))
+    due = _first(due, _first(dwelt, _turn(scale, borders, after, value, look) if drift else None))
     return Result(after.class_, after, due, evidence, _text(scale, borders, after, value))
 
 

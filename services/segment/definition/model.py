@@ -41,6 +41,11 @@ class Scale:
     cuts: tuple[Fraction, ...] = ()
     keys: tuple[tuple[str, ...], ...] = ()
 
+    @property
+    def closed_daily(self) -> bool:
+        """Whether the close of each day looks at who drifted over a border, so that no timer has to wait for it."""
+        return self.fixed is None or bool(self.attribute.needs)
+
     def borders(self, population: Population) -> Borders | None:
         """The borders in force; None while the population that a share needs is not known."""
         if self.fixed is not None:
