@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Cartera: one live record per customer, exact classes, every change published once with its reason.",
-    epilog="Settings are environment variables CARTERA_…; `cartera settings` lists all. Exit codes: 0 done, 1 failed, 2 wrong use.",
+    epilog="`cartera settings` lists the environment variables. Exit codes: 0 done, 1 failed, 2 wrong use.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
 letters_app = typer.Typer(no_args_is_help=True, help="Rejected events: look, replay.")

@@ -1,4 +1,4 @@
-"""The short picture in the terminal: customers, events, classes now and then, the bridge, messages, where to look next."""
+"""The short picture in the terminal: customers, events, classes now and then, the bridge, messages."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -102,7 +102,8 @@ def bridge(connection: Connection, start: datetime, end: datetime) -> Bridge:
     """The bridge of the active customers between two moments, told by the class changes between them."""
     rows = connection.execute(
         text(
-            "SELECT profile_id, occurred_at, body FROM change WHERE segmentation = 'status' AND occurred_at <= :end ORDER BY seq"
+            "SELECT profile_id, occurred_at, body FROM change "
+            "WHERE segmentation = 'status' AND occurred_at <= :end ORDER BY seq"
         ),
         {"end": to_ms(end)},
     )
@@ -126,8 +127,8 @@ def _bridge(engine: Engine, now: datetime) -> RenderableType:
     with engine.connect() as connection:
         found = bridge(connection, now - BACK, now)
     return Text(
-        f"\nActive customers over three months: {found.opening:,} + {found.new:,} new + {found.reactivated:,} reactivated "
-        f"- {found.lapsed:,} lapsed = {found.closing:,}\n"
+        f"\nActive customers over three months: {found.opening:,} + {found.new:,} new "
+        f"+ {found.reactivated:,} reactivated - {found.lapsed:,} lapsed = {found.closing:,}\n"
     )
 
 
@@ -135,7 +136,8 @@ def _messages(engine: Engine) -> RenderableType:
     with engine.connect() as connection:
         rows = connection.execute(
             text(
-                "SELECT campaign, coalesce(channel, '-'), state, coalesce(reason, ''), count(*) FROM message GROUP BY 1, 2, 3, 4"
+                "SELECT campaign, coalesce(channel, '-'), state, coalesce(reason, ''), count(*) "
+                "FROM message GROUP BY 1, 2, 3, 4"
             )
         ).all()
     table = Table(title="Messages by campaign and channel; refusals by reason", title_justify="left", box=None)

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
 
 
 def read_settings(**given: object) -> Settings:
-    """The settings; `given` (from the command line) goes before the environment. Raises WrongSetting with one clear line."""
+    """The settings; `given` (from the command line) goes before the environment. Raises WrongSetting."""
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
         return Settings(**chosen)

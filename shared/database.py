@@ -118,7 +118,9 @@ def create_tables(engine: Engine, metadata: MetaData, start: Callable[[Connectio
             start(connection)
 
 
-def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], conflict: Conflicting = "replace") -> None:
+def put(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], conflict: Conflicting = "replace"
+) -> None:
     """Write many rows in one statement of the driver; all rows have the same columns.
 
     A row whose primary key is there already replaces it, is left out (`ignore`), or raises (`refuse`). The statement

@@ -83,12 +83,27 @@ def accept_bytes(
     content, more = _content(kind, data, settings) if isinstance(kind, str) and kind and not wrong else ({}, ())
     if faults or more:
         raise InvalidEvent(INVALID_ENVELOPE if faults else INVALID_EVENT, (*faults, *more))
-    event = Event(
+    moment = normalise.occurred_at(sent_at, received_at, clamp)
+    event = _event(envelope, content, data, moment, received_at, history)
+    extensions = {name: value for name, value in envelope.items() if name not in _KNOWN and value is not None}
+    return event, encode(event)[:-1] + b"," + _extensions.encode(extensions)[1:] if extensions else encode(event)
+
+
+def _event(
+    envelope: Mapping[str, Any],
+    content: Mapping[str, Any],
+    data: object,
+    moment: datetime,
+    received_at: datetime,
+    history: str | None,
+) -> Event:
+    """The canonical event; its fingerprint is of the data as they were sent."""
+    return Event(
         specversion="1.0",
         id=envelope["id"],
         source=envelope["source"],
         type=envelope["type"],
-        time=normalise.occurred_at(sent_at, received_at, clamp),
+        time=moment,
         data=raw(content),
         subject=envelope.get("subject"),
         datacontenttype=envelope.get("datacontenttype"),
@@ -100,8 +115,6 @@ def accept_bytes(
         causeid=envelope.get("causeid"),
         causetype=envelope.get("causetype"),
     )
-    extensions = {name: value for name, value in envelope.items() if name not in _KNOWN and value is not None}
-    return event, encode(event)[:-1] + b"," + _extensions.encode(extensions)[1:] if extensions else encode(event)
 
 
 def key_of(event: Event) -> str:

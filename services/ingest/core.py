@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from services.ingest.forwarding import forward
 from services.ingest.model import Accepted, Door, Incoming
-from shared.events.interactions import TOPIC
-from shared.events.outgoing import CONTENT_TYPE, Outgoing
+from shared.events.outgoing import Outgoing
 
 
 def evolve(state: Door, event: Incoming) -> Door:
@@ -19,8 +19,3 @@ def react(before: Door, after: Door) -> Sequence[Outgoing]:
     if after.accepted is None or after.accepted == before.accepted:
         return ()
     return (forward(after.accepted),)
-
-
-def forward(accepted: Accepted) -> Outgoing:
-    """An accepted event as a record of `interactions`."""
-    return Outgoing(TOPIC, accepted.key, accepted.value, CONTENT_TYPE)

@@ -9,7 +9,7 @@ from services.ingest import letters, store
 from services.ingest.acceptance import TOO_LARGE, accept_bytes, key_of, sent_id
 from services.ingest.appender import Appender
 from services.ingest.cloudevents import MAIN_TYPES, Sent, read_json, read_record
-from services.ingest.core import forward
+from services.ingest.forwarding import forward
 from services.ingest.model import Accepted, Letter
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent

@@ -26,6 +26,7 @@ def router(context: Context) -> APIRouter:
     """All paths of the segment service."""
     routes = APIRouter(tags=["segment"])
     _definition_paths(routes, context)
+    _change_paths(routes, context)
     _population_paths(routes, context)
     _customer_paths(routes, context)
     _feed_paths(routes, context)
@@ -53,6 +54,8 @@ def _definition_paths(routes: APIRouter, context: Context) -> None:
             raise _unknown(name)
         return _shown(found[0], building)
 
+
+def _change_paths(routes: APIRouter, context: Context) -> None:
     @routes.put("/v1/segmentations/{name}", dependencies=ADMIN, summary="Put a definition in force")
     def put(name: str, document: Document, response: Response) -> dict[str, Any]:
         try:
@@ -61,7 +64,9 @@ def _definition_paths(routes: APIRouter, context: Context) -> None:
             raise _wrong(error) from error
         context.nudge()
         response.status_code = 201 if created else 200
-        return one(name)
+        with context.engine.connect() as connection:
+            row = next(row for row in queries.definitions(connection) if row["name"] == name)
+            return _shown(row, definitions.building(connection))
 
     @routes.delete("/v1/segmentations/{name}", dependencies=ADMIN, status_code=204, summary="Take a definition away")
     def delete(name: str) -> None:

@@ -93,7 +93,7 @@ def _candidates(
 
 
 def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None:
-    """The measured attribute behind a scale, and how much of it is one unit of the scale; None when it is not linear."""
+    """The measured attribute behind a scale and how much of it is one unit of the scale; None when not linear."""
     name = scale.attribute.name
     if scale.fixed is None:
         return name, float(minor if name.startswith("revenue_") else 1)

@@ -35,7 +35,7 @@ _Changes = list[SegmentChanged]
 
 
 def evolve(state: State, event: SegmentEvent) -> State:
-    """The state after an event. Timers of the customer that fell due before it fire first, each as of its own moment."""
+    """The state after an event. The customer's timers that fell due before it fire first, each as of its moment."""
     match event:
         case Seen():
             return _seen(state, event)

@@ -43,7 +43,7 @@ def shipped() -> list[dict[str, Any]]:
 
 
 def read(document: Mapping[str, Any], name: str | None = None) -> Definition:
-    """The definition in a document as it comes over REST: what GET adds to it is passed over. Raises DefinitionError."""
+    """The definition in a document as it comes over REST, without what GET adds. Raises DefinitionError."""
     body = {key: value for key, value in document.items() if key not in SHOWN_ONLY}
     if name is not None:
         body.setdefault("segmentation", name)

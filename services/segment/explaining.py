@@ -48,7 +48,7 @@ def past(changes: Mapping[str, SegmentChanged]) -> dict[str, Any]:
             "explanation": {
                 "rule": None,
                 "values": change.evidence,
-                "text": f"{change.to}: since {rfc3339(change.occurred_at)} by {change.cause} ({_listed(change.evidence)})",
+                "text": f"{change.to}: by {change.cause} at {rfc3339(change.occurred_at)} ({_listed(change.evidence)})",
             },
         }
         for name, change in changes.items()

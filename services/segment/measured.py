@@ -45,7 +45,7 @@ def follow(
     touched: Sequence[Customer],
     moved: Sequence[Moved],
 ) -> None:
-    """Keep what is measured in step with a batch: plain attributes at once, windows for days that are closed already."""
+    """Keep what is measured in step with a batch: plain attributes at once, windows for days closed already."""
     for attribute in company.measured:
         held = window(attribute)
         if held is not None:

@@ -1,7 +1,8 @@
 """The company-wide state of the segment service: open imports, the last closed day, definitions, the population."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -12,29 +13,22 @@ from services.segment.model import Ruled, Ruleset
 from shared.events.times import from_ms
 
 
+@dataclass(slots=True, kw_only=True)
 class Company:
-    """The one row of company-wide state, with what a batch changes of it. Days are days since 1970 (UTC)."""
+    """The one row of company-wide state, with what a batch changes of it. Days are days since 1970 (UTC).
 
-    def __init__(
-        self,
-        *,
-        ruleset: int,
-        closed_day: int | None,
-        dirty: bool,
-        imports: Sequence[str],
-        measured: Sequence[str],
-        currency: str,
-        again_at: int = 0,
-    ) -> None:
-        self.ruleset = ruleset
-        self.closed_day = closed_day
-        self.dirty = dirty
-        self.imports = set(imports)
-        self.measured = tuple(measured)
-        self.currency = currency
-        self.again_at = again_at
-        self.former: Mapping[str, float] = {}
-        self.changed = False
+    `measured` are the attributes the population is measured by, `again_at` (ms) when it was measured last.
+    """
+
+    ruleset: int
+    closed_day: int | None
+    dirty: bool
+    imports: set[str]
+    measured: tuple[str, ...]
+    currency: str
+    again_at: int = 0
+    former: Mapping[str, float] = field(default_factory=dict)
+    changed: bool = False
 
     def open_import(self, name: str) -> None:
         """From here on this import's customers follow its time."""
@@ -65,8 +59,8 @@ def load_company(connection: Connection) -> Company:
         ruleset=row.ruleset,
         closed_day=row.closed_day,
         dirty=bool(row.dirty),
-        imports=more["imports"],
-        measured=more["measured"],
+        imports=set(more["imports"]),
+        measured=tuple(more["measured"]),
         currency=more["currency"],
         again_at=more["again_at"],
     )

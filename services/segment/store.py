@@ -1,7 +1,6 @@
 """How the states of a batch are loaded and saved: a fixed number of statements, whatever the size of the batch."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, select, update
@@ -195,7 +194,12 @@ def _save_features(connection: Connection, work: Work, touched: Sequence[Custome
     rows = []
     for c in touched:
         before = work.loaded.get(c.profile_id)
-        if before is not None and before.facts is not None and c.facts is not None and _same_days(before.facts, c.facts):
+        if (
+            before is not None
+            and before.facts is not None
+            and c.facts is not None
+            and _same_days(before.facts, c.facts)
+        ):
             continue
         known = before.facts.buckets() if before is not None and before.facts is not None else {}
         now = c.facts.buckets() if c.facts is not None else {}
@@ -208,7 +212,9 @@ def _save_features(connection: Connection, work: Work, touched: Sequence[Custome
     follow(connection, work.company, work.loaded, touched, moved)
 
 
-def _same_days(one: Facts, other: Facts) -> bool:
+def _same_days(one: Facts | None, other: Facts | None) -> bool:
+    if one is None or other is None:
+        return one is other
     return one.revenues == other.revenues and one.counts == other.counts and one.days == other.days
 
 
@@ -222,7 +228,7 @@ def _save_mark(connection: Connection, company: Company, mark: Marked) -> None:
 def hold(connection: Connection) -> Callable[[SegmentEvent], bool]:
     """Whether a record must wait for the close of the day before it: so it is for every import in time order.
 
-    The first record of a population opens its first day. Live records never wait: all partitions pass midnight together.
+    The first record of a population opens its first day. Live records never wait: all pass midnight together.
     """
     company = load_company(connection)
 

@@ -34,7 +34,7 @@ def next_due(connection: Connection) -> datetime | None:
 
 
 def due(connection: Connection, mark: Watermark, limit: int) -> Sequence[SegmentEvent] | None:
-    """What is due now, in the order of its moments: timers of a day before its close, the close, then the next day's."""
+    """What is due now, in the order of its moments: timers of a day, its close, then the next day's."""
     company = load_company(connection)
     names = stale(connection, company.ruleset, limit)
     if names:

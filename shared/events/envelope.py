@@ -44,7 +44,7 @@ _encoder = msgspec.json.Encoder(decimal_format="string")
 
 
 def decode(value: bytes) -> Event:
-    """Read a structured CloudEvent of ours. Raises msgspec.DecodeError when it is none; unknown attributes are ignored."""
+    """Read a structured CloudEvent of ours; unknown attributes are ignored. Raises msgspec.DecodeError."""
     return _decoder.decode(value)
 
 

@@ -102,7 +102,7 @@ class Identified(Payload, frozen=True, kw_only=True):
 
 
 class Statement(Payload, frozen=True, kw_only=True):
-    """`customer.linked`, `customer.split`, `customer.forbidden`: explicit identity evidence, made by a person or a system."""
+    """`customer.linked`, `customer.split`: explicit identity evidence, made by a person or a system."""
 
     identifiers: tuple[dict[str, str], ...] = ()
     reason: str | None = None

@@ -8,7 +8,10 @@ TOPIC = "messages"
 
 
 class MessageChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """A message reached a state. The event's type is `message.` + planned, sent, delivered, clicked, converted, refused, failed or held."""
+    """A message reached a state; the event's type is `message.` and the state.
+
+    States: planned, sent, delivered, clicked, converted, refused, failed, held.
+    """
 
     message_id: str
     campaign: str

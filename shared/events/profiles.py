@@ -37,7 +37,7 @@ class Day(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Purchases(msgspec.Struct, frozen=True):
-    """Purchases of all times. `revenue` is paid totals less tax and shipping, net of refunds, decimal strings by currency."""
+    """Purchases of all times. `revenue` is paid totals less tax and shipping, net of refunds, by currency."""
 
     count: int = 0
     revenue: dict[str, str] = {}

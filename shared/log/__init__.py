@@ -63,7 +63,7 @@ class Log(Protocol):
     """A log. Every method raises `shared.errors.Unavailable` when the log does not answer."""
 
     async def append(self, records: Sequence[Outgoing], at: "Told | None" = None) -> None:
-        """Append durably, in order per key; returns after the acknowledgement. `at` is told in the same step or after."""
+        """Append durably, in order per key; returns after the acknowledgement. `at` is told with it or after."""
 
     async def append_everywhere(self, topic: str, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> None:
         """Append one record without a key to every partition of a topic: a mark."""

@@ -23,7 +23,7 @@ Claims = Mapping[TopicPartition, Claim]
 async def gather(
     service: Service, log: Log, consumer: Consumer, claims: Claims, batch: int, wait: float
 ) -> Sequence[Sequence[Slice]]:
-    """The groups of slices to apply next, each group in one transaction; empty when nothing came within `wait` seconds."""
+    """The groups of slices to apply next, each in one transaction; empty when nothing came within `wait` seconds."""
     if not service.gated:
         polled = await consumer.poll(batch, wait)
         return [[Slice(claims[tp], records)] for tp, records in polled.items() if _continues(claims, tp, records)]
@@ -85,9 +85,9 @@ async def _complete(
         if records and tp in claims:
             slices[tp] = Slice(claims[tp], records)
         if position < end and records:
-            for gated in limits:
+            for gated, limit in list(limits.items()):
                 if gated.partition == tp.partition:
-                    limits[gated] = min(limits[gated], _after(records[-1]))
+                    limits[gated] = min(limit, _after(records[-1]))
 
 
 def _enough(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -41,27 +42,28 @@ class LogChanged(CarteraError):
     """The log is not the log that was read: a topic was deleted and created again, or records were lost."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """What all loops of one process share. `owner` names it in claims; the events clock takes time from the stream."""
+
+    log: Log
+    clock: Clock
+    metrics: Metrics
+    owner: str
+    events_clock: bool = False
+
+
 class Loop:
     """Runs one service against its log and database until told to stop."""
 
-    def __init__(
-        self,
-        service: Service,
-        engine: Engine,
-        log: Log,
-        clock: Clock,
-        metrics: Metrics,
-        *,
-        owner: str,
-        events_clock: bool = False,
-    ) -> None:
+    def __init__(self, service: Service, engine: Engine, process: Process) -> None:
         self.service = service
         self.engine = engine
-        self.log = log
-        self.clock = clock
-        self.metrics = metrics
-        self.owner = owner
-        self.events_clock = events_clock
+        self.log = process.log
+        self.clock = process.clock
+        self.metrics = process.metrics
+        self.owner = process.owner
+        self.events_clock = process.events_clock
         self.progress_at = time.monotonic()
         self.failure: str | None = None
         self.idle = True
@@ -230,7 +232,7 @@ class Loop:
         self._rejections += len(applied.rejected)
         if self._rejections >= DEAD_LETTER_LIMIT:
             raise StoppedByDeadLetters(
-                f"{self._rejections} events in a row were rejected by {self.service.name}; see `cartera dead-letters list`"
+                f"{self._rejections} events in a row were rejected by {self.service.name}: `cartera dead-letters list`"
             )
 
     async def _fire_due(self) -> None:

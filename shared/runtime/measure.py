@@ -9,7 +9,7 @@ from shared.telemetry import Metrics
 
 
 def batch(metrics: Metrics, service: Service, applied: Applied, seconds: float, now: datetime) -> None:
-    """Count what a batch did: events by type and outcome, dead letters by code, time of the batch, age of its events."""
+    """Count what a batch did: events by type and outcome, dead letters by code, duration, age of its events."""
     kinds: Counter[str] = Counter()
     stage = metrics.stage.labels(service.name)
     for event in applied.events:

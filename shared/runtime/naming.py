@@ -23,7 +23,7 @@ def digests(identity: tuple[str, str]) -> tuple[bytes, bytes]:
 
 
 def record_fingerprint(record: Record) -> str:
-    """What a record was: tells whether the log still is the log that was read (deleted and created again, truncated)."""
+    """What a record was: tells whether the log still is the log that was read, not made anew or cut off."""
     digest = hashlib.blake2b(digest_size=12)
     digest.update(f"{record.offset}/{record.timestamp}/{record.key}/".encode())
     digest.update(record.value or b"")

@@ -1,6 +1,7 @@
 """The outbox: what a batch says, kept in its transaction and published after it, then taken away.
 
-Published, then deleted, never the reverse: a crash in between publishes an identical copy, which the reader's inbox drops.
+Published, then deleted, never the reverse: a crash in between publishes an identical copy, and the reader's inbox
+drops it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -67,7 +67,7 @@ class _Input:
 
 
 def claim(engine: Engine, partition: TopicPartition, owner: str) -> tuple[Claim, str | None]:
-    """Take a partition over: raises its epoch, which voids every older claim. Also the fingerprint of the last record applied."""
+    """Take a partition over: its epoch rises, which voids every older claim. Also the last record's fingerprint."""
     where = (position.c.topic == partition.topic) & (position.c.part == partition.partition)
     with transaction(engine) as connection:
         found = connection.execute(

@@ -20,7 +20,7 @@ from shared.database import create_tables
 from shared.errors import Unavailable, WrongSetting
 from shared.log import Log, TopicPartition
 from shared.runtime.clock import Clock
-from shared.runtime.loop import Loop
+from shared.runtime.loop import Loop, Process
 from shared.runtime.service import Context, Service
 from shared.runtime.web import CheckResult, build
 from shared.security import Keys
@@ -67,18 +67,19 @@ class Platform:
         """Create what is missing in the databases and make the loops."""
         for service in self.services:
             engine = self.engine_of(service.name)
-            loop = Loop(
-                service,
-                engine,
-                self.log,
-                self.clock,
-                self.metrics,
-                owner=self.owner,
-                events_clock=self.events_clock,
-            )
+            loop = Loop(service, engine, self._process())
             context = Context(engine=engine, log=self.log, clock=self.clock, settings=self.settings, nudge=loop.nudge)
             create_tables(engine, service.metadata, partial(_start, service, context))
             self.hosted.append(Hosted(service, engine, context, loop))
+
+    def _process(self) -> Process:
+        return Process(
+            log=self.log,
+            clock=self.clock,
+            metrics=self.metrics,
+            owner=self.owner,
+            events_clock=self.events_clock,
+        )
 
     async def run(self, sock: socket.socket, ready: Callable[[], Awaitable[None]]) -> None:
         """Serve until `stop` or a signal; returns when every batch in hand is finished and everything is closed."""
@@ -187,7 +188,7 @@ class Platform:
 
 
 def _calm_collector() -> None:
-    """Batches make hundreds of thousands of short-lived values and no cycles: looking for cycles that often is waste."""
+    """Batches make hundreds of thousands of short-lived values and no cycles: to look for cycles often is waste."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)

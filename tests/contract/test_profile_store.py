@@ -36,10 +36,8 @@ ANA = {"customer_id": "C1", "email": "ana@example.com"}
 POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", *(["postgres"] if POSTGRES else [])])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgres" and not POSTGRES:
-        pytest.skip("needs CARTERA_TEST_POSTGRES, the address of an empty database")
     engine = open_sqlite(tmp_path / "profile.db") if request.param == "sqlite" else create_engine(POSTGRES)
     with transaction(engine) as connection:
         store.metadata.drop_all(connection)

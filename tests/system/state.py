@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+EVENTS = "SELECT kind, value, type, count(*) FROM event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+
 
 def rows(folder: Path, service: str, query: str) -> list[tuple[Any, ...]]:
     """The rows of a query on the database of one service."""
@@ -17,12 +19,7 @@ def state_of(folder: Path) -> dict[str, list[str]]:
     """Customers, class histories, memberships, timers, population, messages: each a sorted list of lines."""
     return {
         "customers": sorted(_customers(folder)),
-        "events": [
-            str(row)
-            for row in rows(
-                folder, "profile", "SELECT kind, value, type, count(*) FROM event GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-            )
-        ],
+        "events": [str(row) for row in rows(folder, "profile", EVENTS)],
         "changes": sorted(_changes(folder)),
         "memberships": [str(row) for row in rows(folder, "segment", "SELECT * FROM membership ORDER BY 1, 2")],
         "due": [str(row) for row in rows(folder, "segment", "SELECT * FROM due ORDER BY 1")],
@@ -32,7 +29,8 @@ def state_of(folder: Path) -> dict[str, list[str]]:
             for row in rows(
                 folder,
                 "campaign",
-                "SELECT message_id, campaign, step, occasion, channel, state, reason, planned_at FROM message ORDER BY 1",
+                "SELECT message_id, campaign, step, occasion, channel, state, reason, planned_at FROM message "
+                "ORDER BY 1",
             )
         ],
     }
@@ -55,10 +53,10 @@ def _changes(folder: Path) -> Iterator[str]:
 def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> list[str]:
     """The first lines that differ, with the part they are in; empty when both are equal to the byte."""
     found = []
-    for part in one:
-        if one[part] == other[part]:
+    for part, lines in one.items():
+        if lines == other[part]:
             continue
-        left, right = set(one[part]), set(other[part])
+        left, right = set(lines), set(other[part])
         found += [f"{part} - {line[:400]}" for line in sorted(left - right)[:3]]
         found += [f"{part} + {line[:400]}" for line in sorted(right - left)[:3]]
         if left == right:

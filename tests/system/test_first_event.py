@@ -1,4 +1,4 @@
-"""The first minute of a new user: an event in, a customer, a class, a why; and what is wrong comes back with a reason."""
+"""The first minute of a new user: an event in, a customer, a class, a why; what is wrong comes back with a reason."""
 
 import json
 import stat

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_changes_form_chains_with_contiguous_versions_and_end_in_the_memberships
     for key, chain in run.chains().items():
         assert [change["data"]["version"] for change in chain] == list(range(1, len(chain) + 1)), key
         assert chain[0]["data"]["from"] is None
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in pairwise(chain):
             assert after["data"]["from"] == before["data"]["to"], key
             assert after["data"]["from"] != after["data"]["to"], key
             assert after["time"] >= before["time"], key

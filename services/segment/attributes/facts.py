@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
-from operator import gt
 from itertools import pairwise
+from operator import gt
+from typing import Any
 
 import msgspec
 
@@ -80,29 +81,10 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
 
 def facts_of(profile: Profile, currency: str) -> Facts:
     """The facts of a record; money counts in `currency` (the company's), amounts in others are left out."""
-    bought = profile.purchases
-    days, counts, revenues = _buckets(bought, currency)
-    bought_on = [day for day, count in zip(days, counts, strict=True) if count > 0]
-    gaps, median, q90 = usual_gap(bought_on)
     interest = sorted((day_number(text), count) for text, count in profile.interest.days.items())
-    average = bought.average_order_value.get(currency)
     calls, emails, chats, last = profile.calls, profile.emails, profile.chats, profile.satisfaction.last
     return Facts(
-        scale=10 ** exponent(currency),
-        purchases=bought.count,
-        refunds=bought.refunds,
-        revenue=to_minor(bought.revenue.get(currency, "0"), currency),
-        average=None if average is None else to_minor(average, currency),
-        first_purchase=_ms(bought.first_at),
-        last_purchase=_ms(bought.last_at),
-        days=days,
-        counts=counts,
-        revenues=revenues,
-        purchase_days=len(bought_on),
-        gaps=gaps,
-        gap_median=median,
-        gap_q90=q90,
-        gap_log=None if median is None else math.log(median),
+        **_bought(profile.purchases, currency),
         calls=calls.count,
         calls_missed=calls.missed,
         last_call=_ms(calls.last_at),
@@ -129,6 +111,30 @@ def facts_of(profile: Profile, currency: str) -> Facts:
         traits=_plain(profile.traits),
         scores=_plain(profile.scores),
     )
+
+
+def _bought(bought: Purchases, currency: str) -> dict[str, Any]:
+    """The facts that purchases give, by field."""
+    days, counts, revenues = _buckets(bought, currency)
+    gaps, median, q90 = usual_gap([day for day, count in zip(days, counts, strict=True) if count > 0])
+    average = bought.average_order_value.get(currency)
+    return {
+        "scale": 10 ** exponent(currency),
+        "purchases": bought.count,
+        "refunds": bought.refunds,
+        "revenue": to_minor(bought.revenue.get(currency, "0"), currency),
+        "average": None if average is None else to_minor(average, currency),
+        "first_purchase": _ms(bought.first_at),
+        "last_purchase": _ms(bought.last_at),
+        "days": days,
+        "counts": counts,
+        "revenues": revenues,
+        "purchase_days": sum(count > 0 for count in counts),
+        "gaps": gaps,
+        "gap_median": median,
+        "gap_q90": q90,
+        "gap_log": None if median is None else math.log(median),
+    }
 
 
 def usual_gap(days: Sequence[int]) -> tuple[int, float | None, float | None]:

@@ -13,7 +13,7 @@ from shared.events.times import from_ms, to_ms
 
 
 class Result(NamedTuple):
-    """Where a customer stands. `class_` None: in no class. `next_due_ms` (since 1970) is always later than the moment looked at.
+    """Where a customer stands. `class_` None: in no class. `next_due_ms` is always later than the moment looked at.
 
     `evidence` holds the values of the attributes that decided, `rule_text` the condition they met.
     """
