@@ -83,7 +83,7 @@ def open_sqlite(path: Path) -> Engine:
             "synchronous=FULL",
             "busy_timeout=30000",
             "cache_size=-65536",
-            "secure_delete=ON",
+            "secure_delete=FAST",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

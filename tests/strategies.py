@@ -61,6 +61,15 @@ def interactions(draw: st.DrawFn) -> Event:
 
 
 @st.composite
+def consenting(draw: st.DrawFn) -> Event:
+    """A consent, or a meeting of identifiers, within so few minutes that moments coincide."""
+    kind, data = draw(some(("consent.changed", "email.unsubscribed", "email.opened"))), {}
+    if kind == "consent.changed":
+        data = {"channel": "email", "status": draw(some(("granted", "denied")))}
+    return interaction(kind, draw(customers), draw(st.integers(0, 9)), **data)
+
+
+@st.composite
 def statements(draw: st.DrawFn) -> Event:
     """One explicit identity statement."""
     listed = draw(st.lists(some(IDENTIFIERS), min_size=1, max_size=3, unique=True))
@@ -80,6 +89,12 @@ histories = st.lists(
     st.one_of(interactions(), interactions(), interactions(), statements()), min_size=1, max_size=12
 ).map(_distinct)
 """Events of a few people, statements among them, none twice."""
+
+disputed = st.lists(st.one_of(consenting(), consenting(), consenting(), statements()), max_size=14).map(_distinct)
+"""Mostly consents."""
+
+undisputed = st.lists(consenting(), max_size=14).map(_distinct)
+"""Mostly consents, without identity statements."""
 
 peaceful = st.lists(interactions(), min_size=1, max_size=12).map(_distinct)
 """The same without identity statements."""

@@ -18,7 +18,7 @@ from shared.events.interactions import BEGIN, Mark
 from shared.events.outgoing import Outgoing
 from shared.events.profiles import Profile, Removal, decoder
 from tests.builders import consent, email, identified, interaction, linked, moment, purchase, split
-from tests.strategies import histories, interactions, peaceful
+from tests.strategies import disputed, histories, interactions, peaceful, undisputed
 
 laws = settings(max_examples=120, deadline=None)
 
@@ -64,7 +64,7 @@ def published(said: Iterable[Outgoing]) -> dict[str, Profile | Removal]:
 
 
 @laws
-@given(histories, st.randoms(use_true_random=False))
+@given(histories | disputed, st.randoms(use_true_random=False))
 def test_order_does_not_matter(events: Sequence[Event], shuffle: random.Random) -> None:
     shuffled = list(events)
     shuffle.shuffle(shuffled)
@@ -81,7 +81,7 @@ def test_every_id_ever_given_leads_to_exactly_one_customer(events: Sequence[Even
 
 
 @laws
-@given(histories)
+@given(histories | disputed)
 def test_who_reads_the_topic_knows_what_we_know(events: Sequence[Event]) -> None:
     work, said = fold(events)
     living = {id: one for id, one in published(said).items() if isinstance(one, Profile)}
@@ -89,7 +89,7 @@ def test_who_reads_the_topic_knows_what_we_know(events: Sequence[Event]) -> None
 
 
 @laws
-@given(peaceful, st.permutations(("C1", "C2", "C3", "C4")).map(lambda ids: ids[:2]))
+@given(peaceful | undisputed, st.permutations(("C1", "C2", "C3", "C4")).map(lambda ids: ids[:2]))
 def test_after_a_split_all_records_are_as_if_the_link_had_never_been_made(
     events: Sequence[Event], pair: Sequence[str]
 ) -> None:
@@ -106,7 +106,7 @@ def test_after_a_split_all_records_are_as_if_the_link_had_never_been_made(
 
 
 @laws
-@given(peaceful, st.permutations(("C1", "C2", "C3", "C4")).map(lambda ids: ids[:2]))
+@given(peaceful | undisputed, st.permutations(("C1", "C2", "C3", "C4")).map(lambda ids: ids[:2]))
 def test_merging_never_loosens_a_consent(events: Sequence[Event], pair: Sequence[str]) -> None:
     work = fold(events)[0]
     parts = [one for one in records(work) if {i.value for i in one.identifiers} & set(pair)]

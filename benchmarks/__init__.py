@@ -1,0 +1,1 @@
+"""Measured speed and memory: every figure in benchmarks/README.md comes from a command here."""

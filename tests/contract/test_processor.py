@@ -1,0 +1,192 @@
+"""The guards of the exactly-once runtime, each shown at work on a real database and a real log."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
+
+from shared.database import create_tables, open_sqlite, outbox, put
+from shared.errors import Conflict, Fault, InvalidEvent
+from shared.events.outgoing import Outgoing
+from shared.events.times import from_ms
+from shared.log import Log, Record, TopicPartition
+from shared.log.sqlite import open_log
+from shared.runtime.loop import LogChanged, Loop, Process, StoppedByDeadLetters
+from shared.runtime.outbox import publish_left_over
+from shared.runtime.processor import Claim, Slice, claim, process
+from shared.runtime.service import Service
+from shared.telemetry import Metrics
+
+metadata = MetaData()
+counted = Table("counted", metadata, Column("name", String, primary_key=True), Column("count", Integer, nullable=False))
+PLACE = TopicPartition("words", 0)
+
+
+class Counts:
+    """The counts of the words of a batch."""
+
+    def __init__(self, known: dict[str, int]) -> None:
+        self.counts = dict(known)
+
+    def part(self, event: str) -> tuple[str, int]:
+        word = event.partition("#")[0]
+        return word, self.counts.get(word, 0)
+
+    def replace(self, before: tuple[str, int], after: tuple[str, int]) -> None:
+        self.counts[after[0]] = after[1]
+
+
+def decode(record: Record) -> str:
+    if record.value is None or record.value == b"poison":
+        raise InvalidEvent("poison", (Fault("cannot be read"),))
+    return record.value.decode()
+
+
+def load(connection: Connection, events: Sequence[str]) -> Counts:
+    return Counts({row.name: row.count for row in connection.execute(select(counted))})
+
+
+def evolve(state: tuple[str, int], event: str) -> tuple[str, int]:
+    if event.startswith("refused"):
+        raise InvalidEvent("refused", (Fault("not wanted"),))
+    return state[0], state[1] + 1
+
+
+def react(before: tuple[str, int], after: tuple[str, int]) -> Sequence[Outgoing]:
+    return [Outgoing("totals", after[0], f"{after[0]}={after[1]}".encode())]
+
+
+def save(connection: Connection, work: Counts) -> None:
+    put(connection, counted, [{"name": name, "count": count} for name, count in sorted(work.counts.items())])
+
+
+SERVICE = Service(
+    name="counter",
+    consumes=("words",),
+    produces=("totals",),
+    metadata=metadata,
+    decode=decode,
+    load=load,
+    evolve=evolve,
+    react=react,
+    save=save,
+    router=lambda context: APIRouter(),
+    identity=lambda event: (event, ""),
+    event_ms=lambda event: 0,
+    describe=lambda event: ("word", None),
+)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    opened = open_sqlite(tmp_path / "counter.db")
+    create_tables(opened, metadata)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> Any:
+    opened = open_log(tmp_path / "log.db", clock=lambda: 1)
+    yield opened
+    await opened.close()
+
+
+def records(*words: str, start: int = 0) -> list[Record]:
+    return [Record("words", 0, start + n, 7, word, word.encode()) for n, word in enumerate(words)]
+
+
+def counts(engine: Engine) -> dict[str, int]:
+    with engine.connect() as connection:
+        return {row.name: row.count for row in connection.execute(select(counted))}
+
+
+def claimed(engine: Engine, owner: str = "me") -> Claim:
+    return claim(engine, PLACE, owner)[0]
+
+
+def test_a_batch_moves_offset_state_inbox_and_outbox_together(engine: Engine) -> None:
+    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "b#1", "a#2"))], "me")
+    assert counts(engine) == {"a": 2, "b": 1}
+    assert [record.value for record in applied.said] == [b"a=1", b"b=1", b"a=2"]
+    assert applied.claims[0].position.offset == 3
+    assert claimed(engine).position.offset == 3
+
+
+def test_the_same_batch_again_is_fenced_by_its_offset(engine: Engine) -> None:
+    held = claimed(engine)
+    process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    with pytest.raises(Conflict):
+        process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    assert counts(engine) == {"a": 1}
+
+
+def test_a_worker_that_lost_its_claim_changes_nothing(engine: Engine) -> None:
+    zombie = claimed(engine, "zombie")
+    claimed(engine, "successor")
+    with pytest.raises(Conflict):
+        process(engine, SERVICE, [Slice(zombie, records("a#1"))], "zombie")
+    assert counts(engine) == {}
+
+
+def test_a_copy_is_dropped_within_a_batch_and_later(engine: Engine) -> None:
+    first = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#1"))], "me")
+    assert (counts(engine), first.duplicates) == ({"a": 1}, 1)
+    second = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2", start=2))], "me")
+    assert (counts(engine), second.duplicates) == ({"a": 2}, 1)
+
+
+def test_what_cannot_be_read_or_applied_becomes_a_dead_letter_and_blocks_nothing(engine: Engine) -> None:
+    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "poison", "refused#1", "a#2"))], "me")
+    assert counts(engine) == {"a": 2}
+    assert [error.code for error in applied.rejected] == ["poison", "refused"]
+    letters = [record for record in applied.said if record.topic == "dead-letters"]
+    assert len(letters) == 2
+    assert claimed(engine).position.offset == 4
+
+
+def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
+    def failing(connection: Connection, work: Counts) -> None:
+        save(connection, work)
+        raise RuntimeError("the disk is full")
+
+    broken = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "save": failing})
+    held = claimed(engine)
+    with pytest.raises(RuntimeError):
+        process(engine, broken, [Slice(held, records("a#1"))], "me")
+    assert counts(engine) == {}
+    process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    assert counts(engine) == {"a": 1}
+
+
+async def test_what_was_committed_but_not_published_is_published_at_the_next_start(engine: Engine, log: Log) -> None:
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))], "me")
+    await publish_left_over(engine, log, "counter")
+    assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
+    assert (await log.told("counter", "words"))[PLACE].offset == 2
+    with engine.connect() as connection:
+        assert connection.execute(select(outbox)).all() == []
+
+
+def loop_of(engine: Engine, log: Log) -> Loop:
+    return Loop(SERVICE, engine, Process(log=log, clock=lambda: from_ms(0), metrics=Metrics("0"), owner="me"))
+
+
+async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, log: Log) -> None:
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))], "me")
+    with pytest.raises(LogChanged, match="ends at 0"):
+        await loop_of(engine, log).run()
+    await log.append([Outgoing("words", "x", b"x#1"), Outgoing("words", "x", b"x#2"), Outgoing("words", "x", b"x#3")])
+    with pytest.raises(LogChanged, match="another record"):
+        await loop_of(engine, log).run()
+
+
+async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "p", b"poison")] * 1500)
+    loop = loop_of(engine, log)
+    with pytest.raises(StoppedByDeadLetters):
+        await loop.run()
+    assert loop.failure is not None
