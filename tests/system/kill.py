@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.system.house import House
-from tests.system.state import differences, state_of
+from tests.system.state import compare
 from tests.system.test_resume import finish, prepare
 
 
@@ -23,7 +23,7 @@ def main(kills: int = 100, households: int | None = None, seed: int = 17) -> int
             prepare(folder, households)
         house = House(quiet, sample=True)
         started = time.monotonic()
-        finish(house.start(), 900)
+        done = finish(house.start(), 900)
         length = time.monotonic() - started
         print(f"undisturbed run: {length:.1f} s", flush=True)
         house = House(noisy, sample=True)
@@ -34,7 +34,7 @@ def main(kills: int = 100, households: int | None = None, seed: int = 17) -> int
             if number % 10 == 0:
                 print(f"{number} kills", flush=True)
         finish(house.start(60), 900)
-        found = differences(state_of(quiet), state_of(noisy))
+        found = compare(quiet, noisy, done)
     print("\n".join(found) if found else f"equal to the byte after {kills} kills (seed {seed})")
     return 1 if found else 0
 

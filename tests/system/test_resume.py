@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.house import House, eventually
-from tests.system.state import differences, state_of
+from tests.system.state import compare
 
 HOUSEHOLDS = 150
 NOW = 1_795_478_400_000
@@ -25,28 +25,30 @@ def prepare(folder: Path, households: int | None = HOUSEHOLDS) -> None:
     (folder / "sample.json").write_text(json.dumps(anchor))
 
 
-def finish(house: House, patience: float = 240) -> None:
-    """Wait for the picture, let the senders come to rest, stop."""
+def finish(house: House, patience: float = 240) -> int:
+    """Wait for the picture, let the senders come to rest, stop; the moment (ms) at which all was applied."""
     eventually(lambda: "Where to look next" in house.printed(), patience)
     eventually(lambda: not house.get("/v1/messages", state="sending", limit=1)["messages"], 60)
+    done = int(time.time() * 1000) - 5000
     assert house.stop() == 0
+    return done
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """The end state of a run that nobody disturbed."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """The folder of a run that nobody disturbed, and when it was done (ms)."""
     folder = tmp_path_factory.mktemp("undisturbed") / "data"
     prepare(folder)
     house = House(folder, sample=True).start()
     try:
-        finish(house)
+        done = finish(house)
     finally:
         house.end()
-    return state_of(folder)
+    return folder, done
 
 
 def test_stopped_twice_and_started_again(
-    undisturbed: dict[str, list[str]], build_house: Callable[..., House], tmp_path: Path
+    undisturbed: tuple[Path, int], build_house: Callable[..., House], tmp_path: Path
 ) -> None:
     house = build_house(sample=True)
     prepare(house.folder)
@@ -57,10 +59,10 @@ def test_stopped_twice_and_started_again(
         assert "Traceback" not in house.printed()
     house.start()
     finish(house)
-    assert differences(undisturbed, state_of(house.folder)) == []
+    assert compare(undisturbed[0], house.folder, undisturbed[1]) == []
 
 
-def test_killed_at_random(undisturbed: dict[str, list[str]], build_house: Callable[..., House]) -> None:
+def test_killed_at_random(undisturbed: tuple[Path, int], build_house: Callable[..., House]) -> None:
     house = build_house(sample=True)
     prepare(house.folder)
     chance = random.Random(17)
@@ -70,4 +72,4 @@ def test_killed_at_random(undisturbed: dict[str, list[str]], build_house: Callab
         house.kill()
     house.start()
     finish(house)
-    assert differences(undisturbed, state_of(house.folder)) == []
+    assert compare(undisturbed[0], house.folder, undisturbed[1]) == []
