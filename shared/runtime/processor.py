@@ -118,8 +118,8 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         service.save(connection, work)
         letters += more
         said += [dead_letter(service, record, error) for _, record, error in letters]
-        said = stamped(said, slices[0].claim.position.offset)
         claims = _advance(connection, service, slices, fresh, cuts)
+        said = stamped(said, claims[0].position.offset)
         told = {c.partition: c.position for c in claims}
         seq = outbox.put(connection, said, told) if said else 0
     return Applied(
@@ -134,7 +134,7 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
 
 
 def stamped(said: Sequence[Outgoing], after: int) -> list[Outgoing]:
-    """The same records with the header that tells from which offset on their batch of input was read."""
+    """The same records with the header that tells up to which offset the input had been applied."""
     header = (("after", str(after).encode()),)
     return [record._replace(headers=record.headers + header) for record in said]
 
