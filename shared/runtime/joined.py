@@ -12,7 +12,7 @@ from shared.runtime.processor import Claim, Slice
 from shared.runtime.service import Service
 
 AFTER = "after"
-"""Header of a derived record: the offset from which on its batch of input was read."""
+"""Header of a derived record: the offset up to which its input had been applied with the batch that said it."""
 
 GATE_PAUSE = 0.1
 """Seconds after which a gate is looked at again while records wait behind it."""
@@ -59,6 +59,7 @@ async def _in_step(
     if any(tp in limits for tp in slices):
         await _complete(consumer, claims, slices, ends, limits, batch)
     _cut(consumer, slices, limits)
+    _wait(consumer, slices, [(tp, _reached(claims, slices, tp)) for tp in limits])
     pieces = [piece for piece in slices.values() if piece.records]
     return [pieces] if pieces else []
 
@@ -87,7 +88,7 @@ async def _complete(
         if position < end and records:
             for gated, limit in list(limits.items()):
                 if gated.partition == tp.partition:
-                    limits[gated] = min(limit, _after(records[-1]))
+                    limits[gated] = min(limit, _whole(records, claims[gated].position.offset))
 
 
 def _enough(
@@ -95,9 +96,14 @@ def _enough(
 ) -> bool:
     if len(records) < 4 * batch:
         return False
-    return all(
-        _after(records[-1]) > claims[gated].position.offset for gated in limits if gated.partition == tp.partition
-    )
+    places = [claims[gated].position.offset for gated in limits if gated.partition == tp.partition]
+    return all(_whole(records, place) > place for place in places)
+
+
+def _whole(records: Sequence[Record], place: int) -> int:
+    """Up to where of the input everything that follows is among these records; the last batch may be cut short."""
+    last = _after(records[-1])
+    return max((after for record in records if (after := _after(record)) < last), default=place)
 
 
 def _after(record: Record) -> int:
@@ -114,3 +120,24 @@ def _cut(consumer: Consumer, slices: dict[TopicPartition, Slice], limits: Mappin
             continue
         slices[tp] = Slice(piece.claim, [record for record in piece.records if record.offset < limit])
         consumer.seek(tp, limit if slices[tp].records else piece.records[0].offset)
+
+
+def _reached(claims: Claims, slices: Mapping[TopicPartition, Slice], tp: TopicPartition) -> int:
+    """Up to where the input will have been applied with these slices."""
+    records = slices[tp].records if tp in slices else ()
+    return records[-1].offset + 1 if records else claims[tp].position.offset
+
+
+def _wait(
+    consumer: Consumer, slices: dict[TopicPartition, Slice], reached: Sequence[tuple[TopicPartition, int]]
+) -> None:
+    """Leave output for later that was made from input not applied with it: it came in while we were looking."""
+    inputs = {tp for tp, _ in reached}
+    for tp, piece in list(slices.items()):
+        bounds = [place for gated, place in reached if gated.partition == tp.partition]
+        if tp in inputs or not bounds or not piece.records:
+            continue
+        late = next((n for n, record in enumerate(piece.records) if _after(record) > min(bounds)), None)
+        if late is not None:
+            consumer.seek(tp, piece.records[late].offset)
+            slices[tp] = Slice(piece.claim, piece.records[:late])
