@@ -166,8 +166,10 @@ def test_the_usual_gap_looks_at_the_latest_gaps_only() -> None:
 
 
 def test_an_empty_record_has_a_value_or_null_everywhere() -> None:
-    for attribute in CATALOGUE.values():
-        attribute.read(facts_of(Profile(profile_id="p", version=1, first_seen_at=NOW, last_seen_at=NOW), "EUR"), 0, {})
+    empty = facts_of(Profile(profile_id="p", version=1, first_seen_at=NOW, last_seen_at=NOW), "EUR")
+    values = {name: attribute.read(empty, 0, {}) for name, attribute in CATALOGUE.items()}
+    assert all(value is None or isinstance(value, int | float | str) for value in values.values())
+    assert (values["purchases_count"], values["days_since_last_purchase"], values["reachable"]) == (0, None, False)
 
 
 def test_facts_survive_storage() -> None:
