@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -118,8 +119,15 @@ class Loop:
             logger().error("consumer_stopped", service=self.service.name, reason=reason, exc_info=error)
             raise
         finally:
+            await self._in_thread(self._leave_nothing)
             await self._consumer.close()
             self._thread.shutdown(wait=True)
+
+    def _leave_nothing(self) -> None:
+        """Take away what is published, so that the next start does not publish it again."""
+        if self._published and not self._must_publish:
+            with suppress(Unavailable), transaction(self.engine) as connection:
+                outbox.take_away(connection, self._published)
 
     def _let_go(self) -> None:
         """Trust nothing in memory: claim again, publish again what the outbox holds."""

@@ -1,5 +1,6 @@
 """The guards of the exactly-once runtime, each shown at work on a real database and a real log."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from shared.database import create_tables, open_sqlite, outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
-from shared.log import Log, Record, TopicPartition
+from shared.log import Log, Position, Record, TopicPartition
 from shared.log.sqlite import open_log
 from shared.runtime.loop import LogChanged, Loop, Process, StoppedByDeadLetters
 from shared.runtime.outbox import publish_left_over
@@ -190,3 +191,15 @@ async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, lo
     with pytest.raises(StoppedByDeadLetters):
         await loop.run()
     assert loop.failure is not None
+
+
+async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_again(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "a", b"a#1"), Outgoing("words", "b", b"b#1")])
+    for _ in range(3):
+        loop = loop_of(engine, log)
+        running = asyncio.create_task(loop.run())
+        while (await log.told("counter", "words")).get(PLACE, Position(0, 0, 0)).offset < 2:
+            await asyncio.sleep(0.01)
+        loop.stop()
+        await running
+    assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
