@@ -59,9 +59,11 @@ outbox = Table(
     "outbox",
     runtime_tables,
     Column("seq", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("part", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )
-"""One row per batch: the records to publish, in order, and the positions to tell with them."""
+"""One row per batch: the records to publish, in order, the positions to tell with them, and the number of the partition
+it came from, whose owner publishes it."""
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -107,6 +109,16 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         raise Conflict(str(error.orig)) from error
     except OperationalError as error:
         raise Unavailable(f"the database does not answer: {error.orig}") from error
+
+
+def guard(connection: Connection, name: str, *, alone: bool = False) -> None:
+    """Until the transaction ends: let nobody in who asks for `alone` under this name, or with it nobody else at all.
+
+    For what a transaction reads of the whole service and others change. On SQLite a transaction is alone anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        connection.exec_driver_sql(f"SELECT {lock}(hashtextextended(current_schema() || %s, 0))", (f"/{name}",))
 
 
 def create_tables(engine: Engine, metadata: MetaData, start: Callable[[Connection], None] | None = None) -> None:

@@ -1,6 +1,6 @@
 """How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -208,7 +208,7 @@ def _in_no_open_import() -> Any:
     return or_(tables.due.c.history.is_(None), tables.due.c.history.not_in(opened))
 
 
-def next_due(connection: Connection) -> datetime | None:
+def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
     """The earliest moment at which there is something to do; outcomes are to be taken up at once."""
     if connection.execute(select(tables.signal.c.id).limit(1)).first() is not None:
         return EPOCH

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from services.segment import tables
 from services.segment.attributes import CATALOGUE, Varies
 from services.segment.model import Customer
-from services.segment.population import Company
+from services.segment.population import Company, mark_dirty
 
 
 class Moved(NamedTuple):
@@ -89,7 +89,7 @@ def _late(connection: Connection, company: Company, held: Window, moved: Sequenc
     ]
     if rows:
         _put(connection, rows, add=True)
-        company.mark_dirty()
+        mark_dirty(connection, company)
 
 
 def _put(connection: Connection, rows: list[dict[str, object]], add: bool) -> None:

@@ -9,8 +9,9 @@ from services.segment import definitions, timing
 from services.segment.api import router
 from services.segment.core import evolve, react
 from services.segment.model import Gone, Marked, Seen, SegmentEvent
-from services.segment.store import hold, load, save
+from services.segment.store import load, save
 from services.segment.tables import metadata
+from services.segment.waiting import hold
 from shared.errors import Fault, InvalidEvent
 from shared.events import envelope
 from shared.events.interactions import BEGIN, END, Mark
@@ -44,6 +45,7 @@ def decode(record: Record) -> SegmentEvent | None:
             cause_event=CauseEvent(event.causesource or "", event.causeid or "", event.causetype or ""),
             received_at=event.receivedat,
             history=event.history,
+            part=record.partition,
         )
     except msgspec.DecodeError as error:
         raise InvalidEvent("invalid_event", (Fault(str(error)),)) from error

@@ -10,7 +10,7 @@ The order never varies:
 6. commit; only then is anything published
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from shared.errors import Conflict, InvalidEvent
 from shared.events.outgoing import Outgoing
 from shared.log import Position, Record, TopicPartition
 from shared.runtime import outbox
+from shared.runtime.alignment import ALONE, Alignment
 from shared.runtime.naming import dead_letter, digests, record_fingerprint
 from shared.runtime.service import Service, Work
 
@@ -44,7 +45,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one transaction did. `held` are slices' first records that must wait, by partition, with their time (ms)."""
+    """What one transaction did. `held` are the partitions of which a record must wait, with the moment (ms) it says."""
 
     claims: Sequence[Claim] = ()
     said: Sequence[Outgoing] = ()
@@ -56,7 +57,7 @@ class Applied:
 
 
 _Letter = tuple[int, Record, InvalidEvent]
-_Cut = tuple[Record, Any]
+_Cut = tuple[Record, int]
 
 
 @dataclass(slots=True)
@@ -99,17 +100,21 @@ def claim(engine: Engine, partition: TopicPartition, owner: str) -> tuple[Claim,
         return Claim(partition, epoch, Position(offset, appended_at, event_time)), last_fp
 
 
-def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: str, published: int = 0) -> Applied:
-    """Apply a stretch of one or more partitions exactly once.
+def process(
+    engine: Engine, service: Service, slices: Sequence[Slice], alignment: Alignment = ALONE, published: int = 0
+) -> Applied:
+    """Apply a stretch of one partition, or of several of one number on several topics, exactly once.
 
     `published` is the outbox row up to which everything is published; those rows go away in the same transaction.
     Raises Conflict when a claim is void: nothing was done, claim again.
     """
+    part = slices[0].claim.partition.partition
     with transaction(engine) as connection:
         if published:
-            outbox.take_away(connection, published)
-        _fence(connection, slices)
-        inputs, letters, cuts = _decode(service, slices, connection)
+            outbox.take_away(connection, part, published)
+        fence(connection, slices)
+        waits = service.hold(connection, alignment) if service.hold is not None else None
+        inputs, letters, cuts = _decode(service, slices, waits)
         fresh = _unseen(connection, service, inputs)
         duplicates = len(inputs) - len(fresh)
         work = service.load(connection, [item.event for item in fresh])
@@ -121,7 +126,7 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         claims = _advance(connection, service, slices, fresh, cuts)
         said = stamped(said, claims[0].position.offset)
         told = {c.partition: c.position for c in claims}
-        seq = outbox.put(connection, said, told) if said else 0
+        seq = outbox.put(connection, part, said, told) if said else 0
     return Applied(
         claims=claims,
         said=said,
@@ -129,7 +134,7 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         events=[item.event for item in fresh],
         duplicates=duplicates,
         rejected=[error for _, _, error in letters],
-        held={slices[index].claim.partition: service.event_ms(event) for index, (_, event) in cuts.items()},
+        held={slices[index].claim.partition: at for index, (_, at) in cuts.items()},
     )
 
 
@@ -152,7 +157,8 @@ def fire(service: Service, events: Sequence[Any], connection: Connection) -> lis
     return said
 
 
-def _fence(connection: Connection, slices: Sequence[Slice]) -> None:
+def fence(connection: Connection, slices: Sequence[Slice]) -> None:
+    """Advance the offset of every slice by compare-and-set; raises Conflict when a claim is void."""
     for piece in slices:
         held = piece.claim
         result = connection.execute(
@@ -170,13 +176,12 @@ def _fence(connection: Connection, slices: Sequence[Slice]) -> None:
 
 
 def _decode(
-    service: Service, slices: Sequence[Slice], connection: Connection
+    service: Service, slices: Sequence[Slice], waits: Callable[[Any], int | None] | None
 ) -> tuple[list[_Input], list[_Letter], dict[int, _Cut]]:
     """Read the records of every slice up to the first that must wait; what cannot be read is a dead letter."""
     inputs: list[_Input] = []
     letters: list[_Letter] = []
     cuts: dict[int, _Cut] = {}
-    waits = service.hold(connection) if service.hold is not None else None
     for index, piece in enumerate(slices):
         for record in piece.records:
             try:
@@ -186,8 +191,8 @@ def _decode(
                 continue
             if event is None:
                 continue
-            if waits is not None and waits(event):
-                cuts[index] = (record, event)
+            if waits is not None and (low := waits(event)) is not None:
+                cuts[index] = (record, low)
                 break
             inputs.append(_Input(index, record, event))
     if service.order is not None:

@@ -20,7 +20,8 @@ from shared.database import create_tables
 from shared.errors import Unavailable, WrongSetting
 from shared.log import Log, TopicPartition
 from shared.runtime.clock import Clock
-from shared.runtime.loop import Loop, Process
+from shared.runtime.loop import Loop
+from shared.runtime.process import Process
 from shared.runtime.service import Context, Service
 from shared.runtime.web import CheckResult, build
 from shared.security import Keys

@@ -390,7 +390,7 @@ def test_timers_of_an_open_import_wait_for_its_end(engine: Engine, tmp_path: Pat
     assert house.fire() == 0
     with engine.connect() as connection:
         assert SERVICE.timers is not None
-        assert SERVICE.timers.next_due(connection) is None
+        assert SERVICE.timers.next_due(connection, [0]) is None
     house.apply(mark(END, "profiles"))
     assert house.fire() == 1
 

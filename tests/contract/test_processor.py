@@ -15,8 +15,9 @@ from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Log, Position, Record, TopicPartition
 from shared.log.sqlite import open_log
-from shared.runtime.loop import LogChanged, Loop, Process, StoppedByDeadLetters
+from shared.runtime.loop import LogChanged, Loop, StoppedByDeadLetters
 from shared.runtime.outbox import publish_left_over
+from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
@@ -110,7 +111,7 @@ def claimed(engine: Engine, owner: str = "me") -> Claim:
 
 
 def test_a_batch_moves_offset_state_inbox_and_outbox_together(engine: Engine) -> None:
-    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "b#1", "a#2"))], "me")
+    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "b#1", "a#2"))])
     assert counts(engine) == {"a": 2, "b": 1}
     assert [record.value for record in applied.said] == [b"a=1", b"b=1", b"a=2"]
     assert applied.claims[0].position.offset == 3
@@ -119,9 +120,9 @@ def test_a_batch_moves_offset_state_inbox_and_outbox_together(engine: Engine) ->
 
 def test_the_same_batch_again_is_fenced_by_its_offset(engine: Engine) -> None:
     held = claimed(engine)
-    process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    process(engine, SERVICE, [Slice(held, records("a#1"))])
     with pytest.raises(Conflict):
-        process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+        process(engine, SERVICE, [Slice(held, records("a#1"))])
     assert counts(engine) == {"a": 1}
 
 
@@ -134,14 +135,14 @@ def test_a_worker_that_lost_its_claim_changes_nothing(engine: Engine) -> None:
 
 
 def test_a_copy_is_dropped_within_a_batch_and_later(engine: Engine) -> None:
-    first = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#1"))], "me")
+    first = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#1"))])
     assert (counts(engine), first.duplicates) == ({"a": 1}, 1)
-    second = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2", start=2))], "me")
+    second = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2", start=2))])
     assert (counts(engine), second.duplicates) == ({"a": 2}, 1)
 
 
 def test_what_cannot_be_read_or_applied_becomes_a_dead_letter_and_blocks_nothing(engine: Engine) -> None:
-    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "poison", "refused#1", "a#2"))], "me")
+    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "poison", "refused#1", "a#2"))])
     assert counts(engine) == {"a": 2}
     assert [error.code for error in applied.rejected] == ["poison", "refused"]
     letters = [record for record in applied.said if record.topic == "dead-letters"]
@@ -157,15 +158,15 @@ def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
     broken = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "save": failing})
     held = claimed(engine)
     with pytest.raises(RuntimeError):
-        process(engine, broken, [Slice(held, records("a#1"))], "me")
+        process(engine, broken, [Slice(held, records("a#1"))])
     assert counts(engine) == {}
-    process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    process(engine, SERVICE, [Slice(held, records("a#1"))])
     assert counts(engine) == {"a": 1}
 
 
 async def test_what_was_committed_but_not_published_is_published_at_the_next_start(engine: Engine, log: Log) -> None:
-    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))], "me")
-    await publish_left_over(engine, log, "counter")
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
+    await publish_left_over(engine, log, "counter", 0)
     assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
     assert (await log.told("counter", "words"))[PLACE].offset == 2
     with engine.connect() as connection:
@@ -177,7 +178,7 @@ def loop_of(engine: Engine, log: Log) -> Loop:
 
 
 async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, log: Log) -> None:
-    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))], "me")
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
     with pytest.raises(LogChanged, match="ends at 0"):
         await loop_of(engine, log).run()
     await log.append([Outgoing("words", "x", b"x#1"), Outgoing("words", "x", b"x#2"), Outgoing("words", "x", b"x#3")])
