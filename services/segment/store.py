@@ -181,7 +181,7 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
                     "profile_id": c.profile_id,
                     "class": held.class_,
                     "since": to_ms(held.since),
-                    "pending": int(held.memory is not None and held.memory.pending),
+                    "pending": held.memory.direction if held.memory is not None else 0,
                 }
             )
     put(connection, tables.membership, rows)

@@ -61,7 +61,7 @@ membership = Table(
     PrimaryKeyConstraint("segmentation", "profile_id"),
     Index("membership_class", "segmentation", "class", "profile_id"),
 )
-"""Who is where; `pending` 1 while a move waits out its dwell."""
+"""Who is where; `pending` 1 or -1 while a move up or down waits out its dwell."""
 
 change = Table(
     "change",
