@@ -70,7 +70,8 @@ def react(before: State, after: State) -> tuple[Outgoing, ...]:
             continue
         said.append(told(message))
         if message.state == SENT and message.channel == "email" and message.history is None:
-            said.append(as_interaction(message, after.customer))
+            mail = as_interaction(message, after.customer.view)
+            said += [] if mail is None else [mail]
     return tuple(said)
 
 
