@@ -7,7 +7,7 @@ from typing import NamedTuple
 from services.campaign.channel import address_of, favourite
 from services.campaign.company import quiet_until, zone_of
 from services.campaign.definition import CHANNELS, Campaign
-from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Message, Policy, View
+from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Language, Message, Policy, View
 from services.campaign.occasion import held_out
 from shared.events.times import from_ms, to_ms
 
@@ -45,6 +45,13 @@ def decide(message: Message, customer: Customer, policy: Policy, now: datetime) 
         if verdict is not None:
             return verdict
     return _by_channel(case)
+
+
+def facts_of(customer: Customer, language: Language | None) -> bytes | None:
+    """What audiences ask: made from the record of this batch if there is one, else as it was kept."""
+    if customer.record is None or language is None:
+        return customer.facts
+    return language.facts(customer.record)
 
 
 def converted(message: Message, view: View, within_ms: int) -> bool:
@@ -97,7 +104,8 @@ def _audience(case: Case) -> Verdict | None:
     if case.campaign.audience is None:
         return None
     predicate = (case.policy.audiences or {}).get(case.campaign.name)
-    holds = predicate(case.customer.record, case.now) if predicate and case.customer.record else None
+    facts = facts_of(case.customer, case.policy.language)
+    holds = predicate(facts, case.now) if predicate and facts else None
     if holds is None:
         return Verdict(REFUSED, "audience_unknown")
     return None if holds else Verdict(REFUSED, "not_in_audience")

@@ -60,7 +60,7 @@ def campaign(**given: Any) -> Campaign:
         "on": {"segmentation": "status", "to": "active"},
         "steps": [{"template": "hello"}],
     }
-    return parse_campaign({**document, **given}, audiences=True)
+    return parse_campaign({**document, **given})
 
 
 def policy(*campaigns: Campaign, company: Company | None = None, **given: Any) -> Policy:

@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.campaign.company import parse_company, quiet_until
-from services.campaign.model import ProfileGone, View
+from services.campaign.model import Audience, ProfileGone, State, View
 from services.campaign.occasion import held_out, message_id
 from shared.events.envelope import derived_id
 from shared.events.profiles import Emails
@@ -103,10 +104,24 @@ def test_no_template() -> None:
 def test_audience() -> None:
     wanted = campaign(audience="purchases_count > 1")
     for answer, reason in ((False, "not_in_audience"), (None, "audience_unknown")):
-        asked = policy(wanted, audiences={"welcome": lambda record, now, said=answer: said})
+        asked = policy(wanted, audiences={"welcome": lambda facts, now, said=answer: said}, language=Telling())
         assert decided(asked).reason == reason
-    assert decided(policy(wanted, audiences={"welcome": lambda record, now: record == b"{}"})).state == "sending"
+    asked = policy(wanted, audiences={"welcome": Telling().compile("facts of {}")}, language=Telling())
+    assert decided(asked).state == "sending"
+    kept = msgspec.structs.replace(after(empty(asked), seen()).customer, record=None, facts=b"facts of {}")
+    state = after(State(kept, asked), changed())
+    assert only(after(state, due(only(state)))).state == "sending"
     assert decided(policy(wanted)).reason == "audience_unknown"
+
+
+class Telling:
+    """Facts that tell what they were made from."""
+
+    def facts(self, record: bytes) -> bytes:
+        return b"facts of " + record
+
+    def compile(self, text: str) -> Audience:
+        return lambda facts, now: facts == text.encode()
 
 
 def test_the_first_reason_in_the_order_wins() -> None:

@@ -1,9 +1,15 @@
 """Campaigns, templates, settings, the ledger and the kill switch over REST."""
 
+from pathlib import Path
+
 import httpx
+from sqlalchemy import Engine, select
 
 from services.campaign import tables
-from tests.contract.campaign.house import House, change_of, files, name_of, record_of
+from services.campaign.store import load_customers
+from services.segment.audience import AudienceLanguage
+from shared.events.profiles import Purchases
+from tests.contract.campaign.house import House, change_of, files, name_of, record_of, web_of
 
 CALL = {"campaign": "call", "on": {"event": "call.completed"}, "steps": [{"template": "welcome"}]}
 
@@ -117,3 +123,32 @@ async def test_a_dry_run_counts_who_would_get_it(house: House, web: httpx.AsyncC
     ]
     assert (shown["total"], len(shown["sample"])) == (3, 3)
     assert (await web.post("/v1/campaigns/none/dry-run")).status_code == 404
+
+
+async def test_audiences_are_checked_and_asked(engine: Engine, tmp_path: Path) -> None:
+    house = House(engine, tmp_path, audience_language=AudienceLanguage("EUR"))
+    document = {**CALL, "on": {"segmentation": "status", "to": "active"}, "audience": "purchases_count >= 2"}
+    async with web_of(house, tmp_path) as web:
+        for wrong, detail in (
+            ("purchase_count > 1", "unknown attribute purchase_count; did you mean purchases_count? (at character 1)"),
+            ("reachable and revenue_91d_to_average > 1", "depends on the whole portfolio"),
+        ):
+            answer = await web.put("/v1/campaigns/call", json={**document, "audience": wrong})
+            assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/audience")
+            assert detail in answer.json()["errors"][0]["detail"]
+        assert (await web.put("/v1/campaigns/call", json=document)).json()["audience"] == "purchases_count >= 2"
+    house.apply(record_of(1), change_of(1), record_of(2, purchases=Purchases(count=2)), change_of(2))
+    with engine.connect() as connection:
+        kept = load_customers(connection, [name_of(1)])[name_of(1)]
+    assert kept.record is None
+    assert kept.facts
+    house.send()
+    query = select(tables.message.c.state, tables.message.c.reason).where(tables.message.c.campaign == "call")
+    with engine.connect() as connection:
+        states = {tuple(row) for row in connection.execute(query)}
+    assert states == {("refused", "not_in_audience"), ("sent", "email is the default")}
+
+
+async def test_without_the_rule_language_an_audience_is_refused(web: httpx.AsyncClient) -> None:
+    answer = await web.put("/v1/campaigns/call", json={**CALL, "audience": "reachable"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/audience")
