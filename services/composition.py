@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from services.campaign.service import SERVICE as CAMPAIGN
 from services.ingest.service import build as build_ingest
 from services.profile.service import SERVICE as PROFILE
+from services.segment.audience import AudienceLanguage
 from services.segment.service import SERVICE as SEGMENT
 from shared.config import Settings
 from shared.database import open_sqlite, transaction
@@ -123,6 +124,7 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
         "mail_from": settings.mail_from,
         "public_url": (settings.public_url or address).rstrip("/"),
         "secret": _secret(folder / "secret"),
+        "audience_language": AudienceLanguage(settings.currency),
         "send_history": "outbox" if reactions_on_history else "mute",
     }
 

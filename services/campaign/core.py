@@ -70,7 +70,8 @@ def react(before: State, after: State) -> tuple[Outgoing, ...]:
             continue
         said.append(told(message))
         if message.state == SENT and message.channel == "email" and message.history is None:
-            said.append(as_interaction(message, after.customer))
+            mail = as_interaction(message, after.customer.view)
+            said += [] if mail is None else [mail]
     return tuple(said)
 
 
@@ -143,7 +144,7 @@ def _seen(customer: Customer, policy: Policy, event: ProfileSeen) -> Customer:
     if event.view.version <= customer.version:
         return customer
     customer = _replace(
-        customer, view=event.view, version=event.view.version, gone=None, into=None, record=event.record
+        customer, view=event.view, version=event.view.version, gone=None, into=None, record=event.record, facts=None
     )
     if event.cause_type is None or event.cause_source is None or event.cause_id is None or event.reason == "split":
         return customer
@@ -216,7 +217,9 @@ def _messages(campaign: Campaign, profile_id: str, occasion: Occasion) -> Iterat
 def _gone(customer: Customer, event: ProfileGone) -> Customer:
     if event.version < customer.version or customer.gone == "erasure":
         return customer
-    customer = _replace(customer, view=None, version=event.version, gone=event.reason, into=event.into, record=None)
+    customer = _replace(
+        customer, view=None, version=event.version, gone=event.reason, into=event.into, record=None, facts=None
+    )
     for message in customer.messages:
         if message.state in (PLANNED, HELD):
             customer = _moved(customer, message, Verdict(REFUSED, "customer_gone"), event.time)

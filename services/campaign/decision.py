@@ -4,12 +4,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from services.campaign.channel import address_of, favourite
+from services.campaign.channel import address_of, favourite, known_address
 from services.campaign.company import quiet_until, zone_of
 from services.campaign.definition import CHANNELS, Campaign
-from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Message, Policy, View
+from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Language, Message, Policy, View
 from services.campaign.occasion import held_out
 from shared.events.times import from_ms, to_ms
+
+SOFT_BOUNCES = 3
+"""So many soft bounces in a row are as good as a hard one."""
 
 
 class Verdict(NamedTuple):
@@ -45,6 +48,13 @@ def decide(message: Message, customer: Customer, policy: Policy, now: datetime) 
         if verdict is not None:
             return verdict
     return _by_channel(case)
+
+
+def facts_of(customer: Customer, language: Language | None) -> bytes | None:
+    """What audiences ask: made from the record of this batch if there is one, else as it was kept."""
+    if customer.record is None or language is None:
+        return customer.facts
+    return language.facts(customer.record)
 
 
 def converted(message: Message, view: View, within_ms: int) -> bool:
@@ -97,7 +107,8 @@ def _audience(case: Case) -> Verdict | None:
     if case.campaign.audience is None:
         return None
     predicate = (case.policy.audiences or {}).get(case.campaign.name)
-    holds = predicate(case.customer.record, case.now) if predicate and case.customer.record else None
+    facts = facts_of(case.customer, case.policy.language)
+    holds = predicate(facts, case.now) if predicate and facts else None
     if holds is None:
         return Verdict(REFUSED, "audience_unknown")
     return None if holds else Verdict(REFUSED, "not_in_audience")
@@ -150,8 +161,14 @@ def _consented(case: Case, channel: str) -> bool:
 
 
 def _suppressed(view: View, channel: str) -> bool:
-    # the record does not tell hard bounces from soft ones: any bounce stops the address until it changes
-    return channel == "email" and (view.emails.complained > 0 or view.emails.bounced > 0)
+    """A complaint stops e-mails for good, bounces stop the address: one that became known later is tried again."""
+    known = known_address(view, channel)
+    if channel != "email" or known is None:
+        return False
+    emails = view.emails
+    soft = emails.soft_bounced_at if emails.soft_bounced >= SOFT_BOUNCES else None
+    bounces = [at for at in (emails.hard_bounced_at, soft) if at is not None]
+    return emails.complained > 0 or any(known.first_seen_at <= at for at in bounces)
 
 
 def _capped_or_quiet(case: Case, channel: str, why: str) -> Verdict:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -84,7 +84,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of one customer. `gone` says why there is no record any more, `into` who survived the merge."""
+    """The state of one customer. `gone` says why there is no record any more, `into` who survived the merge.
+
+    `record` is the JSON of a record that came with this batch; what is kept of it are the `facts` for audiences.
+    """
 
     profile_id: str
     view: View | None = None
@@ -95,6 +98,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gone: str | None = None
     into: str | None = None
     record: bytes | None = None
+    facts: bytes | None = None
 
     def class_of(self, segmentation: str) -> str | None:
         """The current class in a segmentation; None when he has none."""
@@ -103,7 +107,17 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Audience = Callable[[bytes, datetime], bool | None]
-"""A compiled audience: the record's JSON and the moment at which it is asked; None means unknown."""
+"""A compiled audience: a customer's facts and the moment as of which it is asked; None means unknown."""
+
+
+class Language(Protocol):
+    """The rule language of audiences, lent by the composition root: facts are bytes that only it can read."""
+
+    def facts(self, record: bytes) -> bytes:
+        """What audiences may ask of a customer, from the JSON of his record."""
+
+    def compile(self, text: str) -> Audience:
+        """A rule as a question. Raises CarteraError with what is wrong and where."""
 
 
 class Outline(NamedTuple):
@@ -124,6 +138,7 @@ class Policy:
     templates: Mapping[str, Outline]
     company: Company
     audiences: Mapping[str, Audience] | None = None
+    language: Language | None = None
     stopped: bool = False
     transports: frozenset[str] = frozenset({"email"})
     history: str = "mute"

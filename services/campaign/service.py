@@ -15,6 +15,7 @@ from services.campaign.definition import campaign_document, parse_campaign
 from services.campaign.documents import Deployment, Document, Rulebooks, deployment_of
 from services.campaign.gateway import Gateway
 from services.campaign.model import CampaignEvent
+from services.campaign.present import UPSTREAM
 from services.campaign.store import Work
 from services.campaign.tables import metadata
 from services.campaign.template import parse_template, template_document
@@ -87,7 +88,7 @@ SERVICE = Service(
     describe=reading.describe,
     order=reading.order,
     timers=Timers(next_due=store.next_due, due=store.due),
-    upstream=(("profile", "interactions"), ("segment", "profiles")),
+    upstream=UPSTREAM,
     gated={"profiles": "segment"},
     start=_start,
     workers=_workers,

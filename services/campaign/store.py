@@ -8,8 +8,20 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from services.campaign import tables
+from services.campaign.decision import facts_of
 from services.campaign.documents import Rulebook
-from services.campaign.model import PLANNED, SENDING, CampaignEvent, Customer, Due, Marked, Message, Outcome, State
+from services.campaign.model import (
+    PLANNED,
+    SENDING,
+    CampaignEvent,
+    Customer,
+    Due,
+    Language,
+    Marked,
+    Message,
+    Outcome,
+    State,
+)
 from shared.database import put
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
@@ -99,9 +111,8 @@ def load_messages(connection: Connection, names: Sequence[str]) -> dict[str, Mes
 
 def save(connection: Connection, work: Work) -> None:
     """Write what changed: customers, ledger, timers, sends to make, marks."""
-    keep_records = any(campaign.audience is not None for campaign in work.policy.campaigns.values())
     touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
-    rows = [_customer_row(customer, keep_records) for customer in touched if _worth_keeping(customer)]
+    rows = [_customer_row(customer, work.policy.language) for customer in touched if _worth_keeping(customer)]
     put(connection, tables.customer, rows)
     _save_messages(connection, work)
     for chunk in chunks(work.signals):
@@ -122,11 +133,11 @@ def _was_not_erased(work: Work, customer: Customer) -> bool:
     return before is None or before.gone != "erasure"
 
 
-def _customer_row(customer: Customer, keep_record: bool) -> dict[str, Any]:
+def _customer_row(customer: Customer, language: Language | None) -> dict[str, Any]:
     if customer.gone == "erasure":
         customer = Customer(profile_id=customer.profile_id, version=customer.version, gone=customer.gone)
-    elif not keep_record and customer.record is not None:
-        customer = msgspec.structs.replace(customer, record=None)
+    elif customer.record is not None:
+        customer = msgspec.structs.replace(customer, record=None, facts=facts_of(customer, language))
     body = _encoder.encode(customer)
     return {"profile_id": customer.profile_id, "version": customer.version, "body": body}
 

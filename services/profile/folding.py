@@ -13,6 +13,7 @@ from services.profile.joining import (
     earliest,
     interest_on,
     latest,
+    mailed,
     newer_scores,
     newer_traits,
     occur,
@@ -39,6 +40,9 @@ from shared.events.interactions import (
 )
 from shared.events.money import to_minor
 from shared.events.times import to_ms
+
+ARRIVED = frozenset({"delivered", "opened", "clicked", "replied", "received"})
+"""What shows that mail reaches the customer."""
 
 MISSED = frozenset({"missed", "no_answer", "busy"})
 """The states of a call in which nobody answered."""
@@ -161,8 +165,15 @@ def _call(tally: Tally, call: Call, told: Told) -> Tally:
 
 
 def _email(tally: Tally, email: Email, told: Told) -> Tally:
-    counts = add(tally.mailed.counts, told.kind.removeprefix("email."))
-    return replace(tally, mailed=Mailed(counts, latest(tally.mailed.last, told.made.at)))
+    action, at = told.kind.removeprefix("email."), told.made.at
+    counts: Mapping[str, int] = {action: 1}
+    if action == "bounced" and email.bounce_type == "hard":
+        one = Mailed({action: 1, "hard_bounced": 1}, at, hard=at)
+    elif action == "bounced":
+        one = Mailed(counts, at, soft=(told.made.stamp,))
+    else:
+        one = Mailed(counts, at, good=at if action in ARRIVED else None)
+    return replace(tally, mailed=mailed(tally.mailed, one))
 
 
 def _chat(tally: Tally, chat: Chat, told: Told) -> Tally:

@@ -8,7 +8,7 @@ from functools import reduce
 from services.profile.consents import consents
 from services.profile.joining import distinct, join
 from services.profile.model import Cluster, Component
-from services.profile.tally import EMPTY, Bought, Chatted, Tally
+from services.profile.tally import EMPTY, Bought, Chatted, Mailed, Tally
 from shared.events.identifiers import strength
 from shared.events.money import to_text
 from shared.events.profiles import (
@@ -53,7 +53,7 @@ def record(component: Component, cluster: Cluster) -> Profile:
             tally.called.duration,
             _moment(tally.called.last),
         ),
-        emails=Emails(**tally.mailed.counts, last_at=_moment(tally.mailed.last)),
+        emails=_emails(tally.mailed),
         chats=_chats(tally.chatted),
         interest=Interests(tally.interested.count, _moment(tally.interested.last), dict(tally.interested.days)),
         satisfaction=_satisfaction(tally),
@@ -84,6 +84,17 @@ def _averages(revenue: Mapping[str, int], orders: Mapping[str, int]) -> dict[str
         whole = (Decimal(revenue[currency]) / count).quantize(Decimal(1), ROUND_HALF_EVEN)
         averages[currency] = to_text(int(whole), currency)
     return averages
+
+
+def _emails(mailed: Mailed) -> Emails:
+    in_a_row = [at for at, _ in mailed.soft if mailed.good is None or at > mailed.good]
+    return Emails(
+        **mailed.counts,
+        last_at=_moment(mailed.last),
+        hard_bounced_at=_moment(mailed.hard),
+        soft_bounced=len(in_a_row),
+        soft_bounced_at=_moment(in_a_row[-1]) if in_a_row else None,
+    )
 
 
 def _chats(chatted: Chatted) -> Chats:
