@@ -14,12 +14,10 @@ from services.ingest.model import Accepted, Letter
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
 from shared.events.outgoing import Outgoing
+from shared.events.storable import LARGEST_EVENT
 from shared.events.times import to_ms
 from shared.log import Record, TopicPartition
 from shared.runtime.service import Context
-
-LARGEST_EVENT = 32 * 1024
-"""Bytes of one event that comes by REST."""
 
 LARGEST_RECORD = 256 * 1024
 """Bytes of one event that comes by a source topic."""

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.errors import Conflict, InvalidEvent, Unavailable
+from shared.events.storable import pointer
 
 MEDIA_TYPE = "application/problem+json"
 NAMESPACE = "urn:cartera:problem:"
@@ -72,11 +73,6 @@ def answer(problem: Problem) -> Response:
         body["errors"] = problem.errors
     content = msgspec.json.encode(body)
     return Response(content, problem.status_code, dict(problem.headers or {}), media_type=MEDIA_TYPE)
-
-
-def pointer(parts: Sequence[str | int]) -> str:
-    """A JSON Pointer: `("items", 0, "a/b")` is `/items/0/a~1b`."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def of_http(error: HTTPException) -> Problem:
