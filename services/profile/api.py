@@ -17,22 +17,32 @@ from shared.events.identifiers import KINDS, Identifier
 from shared.events.profiles import Known, Profile
 from shared.events.times import to_ms
 from shared.runtime.service import Context
-from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, needs, paged
+from shared.runtime.web import (
+    DEFAULT_LIMIT,
+    INVALID_PARAMETER,
+    Cursor,
+    CursorText,
+    Limit,
+    Problem,
+    exact_query,
+    needs,
+    paged,
+)
 
 _ADMIN = [Depends(needs("admin"))]
-_READ = [Depends(needs("read"))]
+_READ = [Depends(needs("read")), Depends(exact_query)]
 
 
 class Listed(BaseModel):
     """What `GET /v1/profiles` understands: one identifier, or words to search for, or nothing for all."""
 
-    customer_id: str | None = None
-    loyalty_card: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    chat_handle: str | None = None
-    device_id: str | None = None
-    q: str = ""
+    customer_id: str | None = Field(None, min_length=1, max_length=1000)
+    loyalty_card: str | None = Field(None, min_length=1, max_length=1000)
+    email: str | None = Field(None, min_length=1, max_length=1000)
+    phone: str | None = Field(None, min_length=1, max_length=1000)
+    chat_handle: str | None = Field(None, min_length=1, max_length=1000)
+    device_id: str | None = Field(None, min_length=1, max_length=1000)
+    q: str | None = Field(None, max_length=1000, description="Words, each of which occurs in an identifier or name.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=1000)
     cursor: str | None = None
 
@@ -81,15 +91,14 @@ def _lists(routes: APIRouter, context: Context) -> None:
     @routes.get("/v1/profiles", dependencies=_READ)
     def profiles(asked: Annotated[Listed, Query()]) -> Response:
         """The customer with an identifier (none or one), or those that a free search finds."""
-        names = [
-            Identifier(kind, _normal(kind, value)) for kind in KINDS if (value := getattr(asked, kind)) is not None
-        ]
+        name = _asked_for(asked)
         with context.engine.connect() as connection:
-            if names:
-                return _json({"profiles": _holders(connection, names), "next_cursor": None})
+            if name is not None:
+                found = queries.by_identifier(connection, name)
+                return _json({"profiles": [found] if found else [], "next_cursor": None})
             after = Cursor.decode(asked.cursor, (str,)) or ("",)
-            found = queries.search(connection, asked.q, asked.limit + 1, after[0])
-        page = paged(found, asked.limit, lambda one: (one.profile_id,))
+            some = queries.search(connection, asked.q or "", asked.limit + 1, after[0])
+        page = paged(some, asked.limit, lambda one: (one.profile_id,))
         return _json({"profiles": page.items, "next_cursor": page.next_cursor})
 
     @routes.get("/v1/profiles/{profile_id}", dependencies=_READ)
@@ -172,12 +181,18 @@ def _identity(routes: APIRouter, context: Context, stating: Stating) -> None:
         return _accepted(stating.say("customer.split", [known], data, staying[0]))
 
 
-def _holders(connection: Connection, names: Sequence[Identifier]) -> list[Profile]:
-    """The one customer who has all the identifiers, if there is one."""
-    found = [queries.by_identifier(connection, name) for name in names]
-    first = found[0]
-    same = first is not None and all(one is not None and one.profile_id == first.profile_id for one in found)
-    return [first] if first is not None and same else []
+def _asked_for(asked: Listed) -> Identifier | None:
+    """The one identifier that is looked up, None for a search. Raises Problem when it is not clear what is meant."""
+    given = {kind: value for kind in KINDS if (value := getattr(asked, kind)) is not None}
+    names = [*given, *(["q"] if given and asked.q is not None else [])]
+    if len(names) > 1:
+        raise _unclear(names)
+    return next((Identifier(kind, _normal(kind, value)) for kind, value in given.items()), None)
+
+
+def _unclear(names: Sequence[str]) -> Problem:
+    faults = [{"detail": "only one of these can be asked for at a time", "parameter": name} for name in names]
+    return Problem(400, INVALID_PARAMETER, f"give one of {', '.join(names)}, not several", faults)
 
 
 def _known(connection: Connection, profile_id: str) -> Profile:
@@ -199,6 +214,8 @@ def _normal(kind: str, value: str) -> str:
 
 def _place(before: str | None, cursor: str | None) -> tuple[int, int] | None:
     """Where a timeline goes on: a time means before all of its millisecond."""
+    if before is not None and cursor is not None:
+        raise _unclear(["before", "cursor"])
     if before is not None:
         try:
             moment = datetime.fromisoformat(before.replace(" ", "+"))
@@ -206,7 +223,7 @@ def _place(before: str | None, cursor: str | None) -> tuple[int, int] | None:
             return _place(None, before)
         if moment.tzinfo is None:
             fault = {"detail": "has no time zone", "parameter": "before"}
-            raise Problem(400, "invalid_time", "a time needs its zone", [fault])
+            raise Problem(400, INVALID_PARAMETER, "a time needs its zone", [fault])
         return to_ms(moment), -1
     parts = Cursor.decode(cursor, (int, int))
     return None if parts is None else (parts[0], parts[1])

@@ -40,7 +40,9 @@ class Stating:
         """
         named = who or about[0].identifiers[0]
         data = {"customer": {named.kind: named.value}, **content}
-        faults = [{"detail": fault.detail, "pointer": fault.pointer.removeprefix("/traits")} for fault in unstorable(content)]
+        faults = [
+            {"detail": fault.detail, "pointer": fault.pointer.removeprefix("/traits")} for fault in unstorable(content)
+        ]
         if faults:
             raise Problem(422, "invalid_event", "this cannot be stated", faults)
         time = from_ms(self._moment(about))

@@ -248,8 +248,15 @@ async def test_paging(house: House) -> None:
         query["cursor"] = page["next_cursor"]
     assert page["next_cursor"] is None
     assert len(set(seen)) == 7
-    assert (await house.client.get("/v1/dead-letters", params={"cursor": "x"})).status_code == 400
-    assert (await house.client.get("/v1/dead-letters", params={"state": "lost"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "query", ["cursor=x", "state=lost", "limit=0", "since=2026-01-01T00:00:00", "until=x", "foo=1"]
+)
+async def test_a_list_asked_for_unclearly_is_refused(house: House, query: str) -> None:
+    answer = await house.client.get(f"/v1/dead-letters?{query}")
+    assert answer.status_code == 400
+    assert [error["parameter"] for error in answer.json()["errors"]] == [query.partition("=")[0]]
 
 
 async def test_a_record_with_its_headers_is_replayed_from_the_log(house: House) -> None:

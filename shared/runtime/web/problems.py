@@ -25,7 +25,7 @@ CODES: Mapping[int, str] = {
     405: "method_not_allowed",
     406: "not_acceptable",
     409: "conflict",
-    413: "payload_too_large",
+    413: "too_large",
     415: "unsupported_media_type",
     422: "invalid",
     429: "rate_limited",
@@ -33,6 +33,7 @@ CODES: Mapping[int, str] = {
     503: "unavailable",
 }
 MOST_ERRORS = 100
+INVALID_PARAMETER = "invalid_parameter"
 # Of SQLite's errors these mean that the file cannot be used at this moment; the others are faults of ours.
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
 
@@ -84,7 +85,10 @@ def of_http(error: HTTPException) -> Problem:
 
 
 def of_validation(error: RequestValidationError) -> Problem:
-    """A request that does not fit its declaration: each fault with its place, never with the value that was sent."""
+    """A request that does not fit its declaration: each fault with its place, never with the value that was sent.
+
+    A body of the wrong shape is a 422; a parameter that cannot be understood is a 400.
+    """
     errors: list[dict[str, str]] = []
     for fault in error.errors()[:MOST_ERRORS]:
         if fault["type"] == "json_invalid":
@@ -92,6 +96,9 @@ def of_validation(error: RequestValidationError) -> Problem:
         where, *path = fault["loc"]
         place = {"pointer": pointer(path)} if where == "body" else {"in": where, "parameter": ".".join(map(str, path))}
         errors.append({"detail": str(fault["msg"]), "code": str(fault["type"]), **place})
+    if all("parameter" in error for error in errors):
+        names = ", ".join(dict.fromkeys(error["parameter"] for error in errors))
+        return Problem(400, INVALID_PARAMETER, f"these parameters cannot be used: {names}", errors)
     return Problem(422, "invalid", "the request is not valid", errors)
 
 
