@@ -24,6 +24,7 @@ from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
 from shared.log import Record, TopicPartition
 from shared.log.sqlite import SqliteLog, open_log
+from shared.runtime.naming import dead_letter
 from shared.runtime.service import Context
 from shared.runtime.web import build
 from shared.security import StoredKeys
@@ -276,6 +277,35 @@ async def test_a_record_with_its_headers_is_replayed_from_the_log(house: House) 
     assert answer.status_code == 200, answer.text
     (record,) = await house.topic("interactions")
     assert json.loads(record.value or b"")["source"] == "till"
+
+
+async def test_a_binary_record_that_the_log_no_longer_has_is_repaired_and_replayed(house: House) -> None:
+    value = json.dumps({**purchase()["data"], "total": "-5"}).encode()
+    headers = {"ce_id": b"7", "ce_source": b"till", "ce_type": b"purchase.completed", "ce_specversion": b"1.0"}
+    record = Record(
+        "purchases", 0, 99, to_ms(NOW), "k", value, (*headers.items(), ("ce_comment", "caf\u00e9".encode()))
+    )
+    said = dead_letter(SERVICE, record, _refusal())
+    letter = SERVICE.decode(Record("dead-letters", 0, 0, 0, said.key, said.value))
+    with transaction(house.context.engine) as connection:
+        store.keep(connection, [letter])
+    (shown,) = await house.letters(type="purchase.completed")
+    assert (shown["original"]["id"], shown["original"]["comment"]) == ("7", "caf\u00e9")
+    path = f"/v1/dead-letters/{shown['id']}"
+    assert (await house.client.post(f"{path}/replay")).json()["errors"][0]["pointer"] == "/data/total"
+    corrected = {**shown["original"], "data": {**shown["original"]["data"], "total": "5"}}
+    assert (await house.client.put(path, json=corrected)).status_code == 200
+    assert (await house.client.post(f"{path}/replay")).status_code == 200
+    (replayed,) = await house.topic("interactions")
+    event = json.loads(replayed.value or b"")
+    assert (event["id"], event["source"], event["data"]["total"]) == ("7", "till", "5")
+
+
+def test_a_structured_record_is_kept_as_it_came() -> None:
+    structured = (("content-type", b"application/cloudevents+json"), ("ce_id", b"x"))
+    for headers in (structured, ()):
+        said = dead_letter(SERVICE, Record("purchases", 0, 9, 1, "k", b" {}", headers), _refusal())
+        assert SERVICE.decode(Record("dead-letters", 0, 0, 0, said.key, said.value)).original == b" {}"
 
 
 def _refusal() -> Any:
