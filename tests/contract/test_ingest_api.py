@@ -138,6 +138,21 @@ async def test_a_mixed_batch_is_told_in_order_and_kept(house: House) -> None:
     assert (await house.client.get(f"/v1/dead-letters/{letter['id']}")).json() == letter
 
 
+async def test_what_comes_by_rest_is_counted(house: House) -> None:
+    await house.post([purchase(1), purchase(2), purchase(3, total=-3), {**purchase(4), "type": "dream"}])
+    await house.post(b"{")
+    shown = house.context.metrics.text().decode()
+    for line in (
+        'cartera_events_total{outcome="accepted",service="ingest",type="purchase.completed"} 2.0',
+        'cartera_events_total{outcome="rejected",service="ingest",type="purchase.completed"} 1.0',
+        'cartera_events_total{outcome="rejected",service="ingest",type="other"} 2.0',
+        'cartera_dead_letters_total{code="invalid_event",service="ingest"} 1.0',
+        'cartera_dead_letters_total{code="unknown_type",service="ingest"} 1.0',
+        'cartera_dead_letters_total{code="invalid_json",service="ingest"} 1.0',
+    ):
+        assert line in shown
+
+
 async def test_nothing_accepted_is_a_problem_with_the_same_lines(house: House) -> None:
     answer = await house.post([purchase(1, total=None), purchase(2, total=None)])
     body = answer.json()
