@@ -20,10 +20,13 @@ from shared.database import transaction
 from shared.errors import InvalidEvent
 from shared.events.times import to_ms
 from shared.runtime.service import Context
-from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, needs
+from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, exact_query, needs
 
 MOST_EVENTS = 2_500
 """Events in one request."""
+
+INVALID_EVENTS = "invalid_events"
+"""The code of a request whose events were rejected for different reasons."""
 
 _WORD = Query(max_length=256)
 
@@ -89,15 +92,15 @@ def _answer(verdicts: Sequence[Verdict], single: bool) -> Response:
     }
     if rejected and not outcome["accepted"]:
         codes = {error.code for error in rejected}
-        code = codes.pop() if len(codes) == 1 else "invalid_events"
+        status = 413 if codes == {TOO_LARGE} else 422
         faults = letters.errors_of(rejected[0]) if single else ()
         message = "the event was rejected" if single else "every event was rejected"
-        raise Problem(413 if code == TOO_LARGE else 422, code, message, faults, extra=outcome)
+        raise Problem(status, codes.pop() if len(codes) == 1 else INVALID_EVENTS, message, faults, extra=outcome)
     return _json(outcome, 202)
 
 
 def _add_reading(routes: APIRouter, context: Context) -> None:
-    guarded = [Depends(needs("read"))]
+    guarded = [Depends(needs("read")), Depends(exact_query)]
 
     @routes.get(
         "/v1/dead-letters",

@@ -151,13 +151,15 @@ def _binary(attributes: Mapping[str, str], content_type: str, body: bytes) -> Se
 
 def read_record(record: Record) -> object:
     """The CloudEvent of a record of a source topic: structured, binary, or plain JSON. Raises InvalidEvent."""
-    headers = {name.lower(): value or b"" for name, value in record.headers}
-    content_type = headers.get("content-type", b"").decode("latin-1")
     value = record.value or b""
-    if content_type.strip().lower().startswith("application/cloudevents"):
+    headers = _headers(record)
+    if _is_structured(headers):
         return read_json(value)
-    if any(name in headers for name in ("ce_specversion", "ce_id", "ce_type")):
-        return _binary_record(headers, content_type, value)
+    if _is_binary(headers):
+        sent = _binary_record(headers, value)
+        if sent.error is not None:
+            raise sent.error
+        return sent.envelope
     data = read_json(value)
     if isinstance(data, dict) and "specversion" in data:
         return data
@@ -166,16 +168,33 @@ def read_record(record: Record) -> object:
     return _plain_record(record.topic, value, data)
 
 
-def _binary_record(headers: Mapping[str, bytes], content_type: str, value: bytes) -> object:
+def without_headers(record: Record) -> bytes:
+    """The bytes of a record of a source topic; in binary mode as a structured CloudEvent, which needs no headers."""
+    headers = _headers(record)
+    if _is_structured(headers) or not _is_binary(headers):
+        return record.value or b""
+    return _binary_record(headers, record.value or b"").original
+
+
+def _headers(record: Record) -> dict[str, bytes]:
+    return {name.lower(): value or b"" for name, value in record.headers}
+
+
+def _is_structured(headers: Mapping[str, bytes]) -> bool:
+    return headers.get("content-type", b"").strip().lower().startswith(b"application/cloudevents")
+
+
+def _is_binary(headers: Mapping[str, bytes]) -> bool:
+    return any(name in headers for name in ("ce_specversion", "ce_id", "ce_type"))
+
+
+def _binary_record(headers: Mapping[str, bytes], value: bytes) -> Sent:
     attributes = {
         name[3:]: text.decode("utf-8", "replace")
         for name, text in headers.items()
         if name.startswith("ce_") and name not in ("ce_data", "ce_datacontenttype")
     }
-    sent = _binary(attributes, content_type, value)
-    if sent.error is not None:
-        raise sent.error
-    return sent.envelope
+    return _binary(attributes, headers.get("content-type", b"").decode("latin-1"), value)
 
 
 def _plain_record(topic: str, value: bytes, data: dict[str, Any]) -> dict[str, Any]:

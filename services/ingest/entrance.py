@@ -1,6 +1,7 @@
 """What happens to events at the door: judged, made durable, answered for one by one."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,12 +15,10 @@ from services.ingest.model import Accepted, Letter
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
 from shared.events.outgoing import Outgoing
+from shared.events.storable import LARGEST_EVENT
 from shared.events.times import to_ms
 from shared.log import Record, TopicPartition
 from shared.runtime.service import Context
-
-LARGEST_EVENT = 32 * 1024
-"""Bytes of one event that comes by REST."""
 
 LARGEST_RECORD = 256 * 1024
 """Bytes of one event that comes by a source topic."""
@@ -82,7 +81,19 @@ class Entrance:
         verdicts, records, refused = judged
         await self._appender.append(records)
         await self._keep(refused)
+        self._count(sent, verdicts)
         return verdicts
+
+    def _count(self, sent: Sequence[Sent], verdicts: Sequence[Verdict]) -> None:
+        metrics = self._context.metrics
+        outcomes = Counter(
+            (letters.text_of(one.envelope, "type") or "", verdict.error.code if verdict.error else None)
+            for one, verdict in zip(sent, verdicts, strict=True)
+        )
+        for (kind, code), count in outcomes.items():
+            metrics.handled("ingest", kind, "rejected" if code else "accepted", count)
+            if code:
+                metrics.dead_letters.labels("ingest", code).inc(count)
 
     async def refuse(self, original: bytes, error: InvalidEvent) -> None:
         """Keep a body in which no event could be found."""

@@ -65,10 +65,10 @@ def read(event: Event) -> Told:
     try:
         payload = DECODERS.get(event.type, _any).decode(event.data)
     except msgspec.DecodeError as error:
-        raise InvalidEvent("invalid_data", (Fault(str(error), "/data"),)) from None
+        raise InvalidEvent("invalid_event", (Fault(str(error), "/data"),)) from None
     identifiers = customer_identifiers(payload.customer)
     if not identifiers:
-        raise InvalidEvent("no_identifier", (Fault("names no customer", "/data/customer"),))
+        raise InvalidEvent("invalid_event", (Fault("names no customer", "/data/customer"),))
     return Told(identifiers, sighting(event), event.time.date().isoformat(), event.type, payload)
 
 
@@ -116,7 +116,7 @@ def _minor(amount: str | None, currency: str, field: str) -> int:
     try:
         return to_minor(amount, currency)
     except InvalidOperation:
-        raise InvalidEvent("invalid_data", (Fault("is no amount", f"/data/{field}"),)) from None
+        raise InvalidEvent("invalid_event", (Fault("is no amount", f"/data/{field}"),)) from None
 
 
 def _net(purchase: Purchase) -> int:

@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 
 from services.profile.api import router
 from services.profile.core import evolve, react
+from services.profile.model import hear
 from services.profile.store import load, metadata, save
 from services.profile.work import Work
 from shared.errors import Fault, InvalidEvent
-from shared.events.envelope import Event, decode, event_key
+from shared.events.envelope import Event, event_key
 from shared.events.interactions import BEGIN, END, TOPIC, Mark
 from shared.events.profiles import TOPIC as PROFILES
 from shared.events.times import to_ms
@@ -30,7 +31,7 @@ def _decode(record: Record) -> Event | None:
     if record.value is None:
         return None
     try:
-        return decode(record.value)
+        return hear(record.value)
     except msgspec.DecodeError as error:
         raise InvalidEvent("invalid_event", (Fault(str(error)),)) from None
 

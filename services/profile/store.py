@@ -20,11 +20,21 @@ from sqlalchemy import (
     tuple_,
 )
 
-from services.profile.model import Cluster, Component, Node, Pair, Sighting, Statement, identifiers_in, own_id
+from services.profile.model import (
+    Cluster,
+    Component,
+    Node,
+    Pair,
+    Sighting,
+    Statement,
+    body_of,
+    identifiers_in,
+    own_id,
+)
 from services.profile.record import record
 from services.profile.work import Work
 from shared.database import put
-from shared.events.envelope import Event, encode
+from shared.events.envelope import Event
 from shared.events.identifiers import Identifier
 from shared.events.profiles import Profile
 from shared.events.times import to_ms
@@ -143,6 +153,12 @@ def components(connection: Connection, ids: Sequence[str], lock: bool = False) -
     return found
 
 
+def components_of(connection: Connection, profile_ids: Sequence[str]) -> list[Component]:
+    """The components of customers by the ids of their records."""
+    query = select(identifier.c.component_id).where(identifier.c.own_id.in_(profile_ids)).distinct()
+    return components(connection, sorted(connection.scalars(query)))
+
+
 def save(connection: Connection, work: Work) -> None:
     """Write back what a batch changed.
 
@@ -207,7 +223,7 @@ def _event(one: Event) -> dict[str, Any]:
         "value": strongest.value,
         "occurred_at": to_ms(one.time),
         "type": one.type,
-        "body": encode(one),
+        "body": body_of(one),
     }
 
 

@@ -6,8 +6,9 @@ The order never varies:
 2. decode; what can never be applied becomes a dead letter
 3. drop what the inbox has seen
 4. load, evolve, react, save
-5. put what was said, dead letters included, into the outbox
-6. commit; only then is anything published
+5. remember in the inbox what was applied, and only that: what was refused may come again when it is accepted
+6. put what was said, dead letters included, into the outbox
+7. commit; only then is anything published
 """
 
 from collections.abc import Callable, Sequence
@@ -118,12 +119,12 @@ def process(
         fresh = _unseen(connection, service, inputs)
         duplicates = len(inputs) - len(fresh)
         work = service.load(connection, [item.event for item in fresh])
-        _remember(connection, service, fresh)
-        said, more = _evolve(service, work, fresh)
+        applied, said, refused = _evolve(service, work, fresh)
         service.save(connection, work)
-        letters += more
+        _remember(connection, service, applied)
+        letters += refused
         said += [dead_letter(service, record, error) for _, record, error in letters]
-        claims = _advance(connection, service, slices, fresh, cuts)
+        claims = _advance(connection, service, slices, applied, cuts)
         said = stamped(said, claims[0].position.offset)
         told = {c.partition: c.position for c in claims}
         seq = outbox.put(connection, part, said, told) if said else 0
@@ -131,7 +132,7 @@ def process(
         claims=claims,
         said=said,
         outbox_seq=seq,
-        events=[item.event for item in fresh],
+        events=[item.event for item in applied],
         duplicates=duplicates,
         rejected=[error for _, _, error in letters],
         held={slices[index].claim.partition: at for index, (_, at) in cuts.items()},
@@ -228,9 +229,9 @@ def _before_cut(index: int, record: Record, cuts: dict[int, _Cut]) -> bool:
     return index not in cuts or record.offset < cuts[index][0].offset
 
 
-def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> None:
+def _remember(connection: Connection, service: Service, applied: list[_Input]) -> None:
     rows = []
-    for item in fresh:
+    for item in applied:
         identity = service.identity(item.event)
         if identity is not None:
             key, content = digests(identity)
@@ -238,7 +239,9 @@ def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> 
     put(connection, inbox, rows, "ignore")
 
 
-def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Outgoing], list[_Letter]]:
+def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[_Input], list[Outgoing], list[_Letter]]:
+    """What was applied, what was said of it, and what was refused."""
+    applied: list[_Input] = []
     said: list[Outgoing] = []
     letters: list[_Letter] = []
     for item in fresh:
@@ -250,18 +253,19 @@ def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Out
             continue
         said.extend(service.react(before, after))
         work.replace(before, after)
-    return said, letters
+        applied.append(item)
+    return applied, said, letters
 
 
 def _advance(
     connection: Connection,
     service: Service,
     slices: Sequence[Slice],
-    fresh: list[_Input],
+    applied: list[_Input],
     cuts: dict[int, _Cut],
 ) -> list[Claim]:
     latest: dict[int, int] = {}
-    for item in fresh:
+    for item in applied:
         latest[item.slice] = max(latest.get(item.slice, 0), service.event_ms(item.event))
     claims = []
     for index, piece in enumerate(slices):

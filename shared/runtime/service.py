@@ -1,7 +1,7 @@
 """What a service is: a value. The runner hosts one, some or all of them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from shared.events.outgoing import Outgoing
 from shared.log import Log, Record
 from shared.runtime.alignment import Alignment
 from shared.runtime.clock import Clock
+from shared.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Context:
     """What the runner hands to a service: its own database, the log, the clock, company-wide settings.
 
     `nudge` tells the service's loop that something changed that it must look at now (a definition, a timer).
+    `metrics` are those of the process; without a runner they are the service's own.
     """
 
     engine: Engine
@@ -26,6 +28,7 @@ class Context:
     clock: Clock
     settings: Mapping[str, Any]
     nudge: Callable[[], None]
+    metrics: Metrics = field(default_factory=lambda: Metrics("0"))
 
 
 class Work(Protocol):

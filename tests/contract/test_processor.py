@@ -1,16 +1,20 @@
 """The guards of the exactly-once runtime, each shown at work on a real database and a real log."""
 
 import asyncio
+import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fastapi import APIRouter
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
 
 from shared.database import create_tables, open_sqlite, outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
+from shared.events.dead_letters import DeadLetter
+from shared.events.envelope import decode as decode_event
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Log, Position, Record, TopicPartition
@@ -150,6 +154,25 @@ def test_what_cannot_be_read_or_applied_becomes_a_dead_letter_and_blocks_nothing
     assert claimed(engine).position.offset == 4
 
 
+def test_what_was_refused_may_come_again_and_is_no_event_that_was_applied(engine: Engine) -> None:
+    timed = {**{name: getattr(SERVICE, name) for name in Service.__slots__}, "event_ms": lambda event: 5}
+    first = process(engine, Service(**timed), [Slice(claimed(engine), records("refused#1", "refused#1"))], "me")
+    assert (counts(engine), first.events, first.duplicates, len(first.rejected)) == ({}, [], 1, 1)
+    assert first.claims[0].position == Position(2, 7, 0)
+    mended = Service(**{**timed, "evolve": lambda state, event: (state[0], state[1] + 1)})
+    again = process(engine, mended, [Slice(claimed(engine), records("refused#1", start=2))], "me")
+    assert (counts(engine), again.duplicates) == ({"refused": 1}, 0)
+    copy = process(engine, mended, [Slice(claimed(engine), records("refused#1", start=3))], "me")
+    assert (counts(engine), copy.duplicates) == ({"refused": 1}, 1)
+
+
+def test_a_dead_letter_keeps_the_headers_of_its_record(engine: Engine) -> None:
+    sent = records("poison")[0]._replace(headers=(("ce_id", b"7"), ("raw", b"\xff\x00")))
+    (said,) = process(engine, SERVICE, [Slice(claimed(engine), [sent])], "me").said
+    letter = msgspec.json.decode(decode_event(said.value or b"").data, type=DeadLetter)
+    assert [(name, base64.b64decode(value)) for name, value in letter.headers] == list(sent.headers)
+
+
 def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
     def failing(connection: Connection, work: Counts) -> None:
         save(connection, work)
@@ -192,6 +215,12 @@ async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, lo
     with pytest.raises(StoppedByDeadLetters):
         await loop.run()
     assert loop.failure is not None
+
+
+async def test_rejections_by_the_core_stop_the_consumer_too(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "p", f"refused#{n}".encode()) for n in range(1500)])
+    with pytest.raises(StoppedByDeadLetters):
+        await loop_of(engine, log).run()
 
 
 async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_again(engine: Engine, log: Log) -> None:
