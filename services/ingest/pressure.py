@@ -12,6 +12,7 @@ LARGEST_PENDING = 64 * 1024 * 1024
 """Bytes of bodies that may be in work at once in one process."""
 
 MOST_KEYS = 10_000
+TOLERANCE = 1e-6
 
 
 class Pressure:
@@ -32,7 +33,7 @@ class Pressure:
             return
         now = self._clock()
         full_at = max(self._full_at.get(key_id, now), now)
-        if full_at - now >= 1:
+        if full_at - now > 1 - TOLERANCE:
             seconds = min(max(math.ceil(full_at - now - 1), 1), 300)
             message = f"this key may send {self._rate:g} events a second"
             raise Problem(429, "rate_limited", message, headers={"Retry-After": str(seconds)})

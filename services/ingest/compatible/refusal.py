@@ -44,7 +44,7 @@ def _field(pointer: str) -> str:
 
 
 def _code(told: Meant, error: InvalidEvent) -> str:
-    if not _is_storable(told.data):
+    if not _is_storable(told.data) or any(fault.pointer == "/id" for fault in error.faults):
         return INVALID_TEXT
     if any(fault.pointer == "/data/customer" for fault in error.faults):
         return NO_ID
