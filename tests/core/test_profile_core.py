@@ -290,5 +290,11 @@ def anything(**data: Any) -> dict[str, Any]:
 
 
 def test_a_type_without_a_payload_of_its_own_is_activity() -> None:
-    found = customers(interaction("customer.grouped", anything(customer_id="C1"), at=5))
+    found = customers(interaction("customer.waved", anything(customer_id="C1"), at=5))
     assert found["C1"].last_seen_at == moment(5)
+
+
+def test_the_traits_of_a_group_are_not_the_customers() -> None:
+    grouped = interaction("customer.grouped", anything(customer_id="C1"), 5, group_id="acme", traits={"name": "Acme"})
+    (found,) = customers(identified(anything(customer_id="C1"), name="Ana"), grouped).values()
+    assert (found.traits, found.last_seen_at) == ({"name": "Ana"}, moment(5))
