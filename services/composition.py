@@ -119,6 +119,8 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
         "currency": settings.currency,
         "region": settings.region,
         "clock": settings.clock,
+        "mapping_file": settings.mapping_file,
+        "rate_limit": settings.rate_limit,
         "outbox_dir": folder / "outbox",
         "smtp_url": settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         "mail_from": settings.mail_from,

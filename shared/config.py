@@ -38,6 +38,12 @@ class Settings(BaseSettings):
     region: str | None = Field(
         None, pattern="^[A-Z]{2}$", description="Country (ISO 3166) of phone numbers that are written without +."
     )
+    mapping_file: Path | None = Field(
+        None, description="YAML file with the meanings of more track events of Segment and RudderStack libraries."
+    )
+    rate_limit: float | None = Field(
+        None, gt=0, description="Events that one key may send in a second, in each process; unset: no limit."
+    )
     partitions: int = Field(1, ge=1, le=1024, description="Partitions of the topics that the embedded log creates.")
 
     @field_validator("database_url")

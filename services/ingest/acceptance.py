@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -64,14 +64,20 @@ def accept_bytes(
     settings: Mapping[str, Any],
     history: str | None = None,
     clamp: bool = True,
+    age: timedelta | None = None,
 ) -> tuple[Event, bytes]:
-    """The canonical event and its bytes for `interactions`, which hold the sender's extension attributes too."""
+    """The canonical event and its bytes for `interactions`, which hold the sender's extension attributes too.
+
+    With an `age` the event happened that long before its arrival, whatever time the sender's clock showed.
+    """
     if not isinstance(envelope, Mapping):
         raise InvalidEvent(INVALID_ENVELOPE, (Fault("an event is a JSON object"),))
     unreadable = tuple(unstorable(envelope))
     if unreadable:
         raise InvalidEvent(INVALID_EVENT, unreadable)
     faults, sent_at = _check_attributes(envelope)
+    if age is not None:
+        sent_at = received_at - age
     data, wrong = _data(envelope)
     faults += wrong
     kind = envelope.get("type")

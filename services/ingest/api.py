@@ -13,6 +13,10 @@ from services.ingest import letters, store
 from services.ingest.acceptance import TOO_LARGE
 from services.ingest.body import read_body
 from services.ingest.cloudevents import MediaTypeError, Posted, Sent, read_http
+from services.ingest.compatible.browser import add_browser
+from services.ingest.compatible.posted import MOST_EVENTS
+from services.ingest.compatible.routes import add_tracking
+from services.ingest.compatible.vocabulary import Vocabulary, load
 from services.ingest.entrance import Entrance, Verdict
 from services.ingest.model import REPLAYED, Letter
 from services.ingest.openapi import CLOUD_EVENT, EVENTS, LETTER, LETTERS, OUTCOME
@@ -20,10 +24,18 @@ from shared.database import transaction
 from shared.errors import InvalidEvent
 from shared.events.times import to_ms
 from shared.runtime.service import Context
-from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, exact_query, needs
-
-MOST_EVENTS = 2_500
-"""Events in one request."""
+from shared.runtime.web import (
+    DEFAULT_LIMIT,
+    SECURITY,
+    Cursor,
+    CursorText,
+    Limit,
+    Problem,
+    authorize,
+    exact_query,
+    hot,
+    needs,
+)
 
 INVALID_EVENTS = "invalid_events"
 """The code of a request whose events were rejected for different reasons."""
@@ -31,11 +43,14 @@ INVALID_EVENTS = "invalid_events"
 _WORD = Query(max_length=256)
 
 
-def router(context: Context) -> APIRouter:
-    """`POST /v1/events` and the paths of `/v1/dead-letters`."""
+def router(context: Context, vocabulary: Vocabulary | None = None) -> APIRouter:
+    """`POST /v1/events`, the paths of Segment and RudderStack, and those of `/v1/dead-letters`."""
     routes = APIRouter(tags=["ingest"])
-    entrance = Entrance(context)
+    names = vocabulary or load()
+    entrance = Entrance(context, names)
     _add_events(routes, entrance)
+    add_tracking(routes, entrance, names)
+    add_browser(routes, entrance, names)
     _add_reading(routes, context)
     _add_repairs(routes, context, entrance)
     return routes
@@ -46,21 +61,23 @@ def _add_events(routes: APIRouter, entrance: Entrance) -> None:
         "/v1/events",
         status_code=202,
         summary="Send one event or many",
-        dependencies=[Depends(needs("write"))],
-        openapi_extra=EVENTS,
+        openapi_extra={**EVENTS, **SECURITY},
         responses=OUTCOME,
         response_class=Response,
     )
+    @hot
     async def post_events(request: Request) -> Response:
-        posted = await _posted(request, entrance)
-        if len(posted.events) > MOST_EVENTS:
-            raise Problem(413, "too_many_events", f"a request may hold at most {MOST_EVENTS} events")
-        verdicts = await entrance.take(posted.events)
-        return _answer(verdicts, posted.single)
+        grant = await authorize(request, "write")
+        body = await read_body(request)
+        with entrance.pressure.room(len(body)):
+            posted = await _posted(request, body, entrance)
+            if len(posted.events) > MOST_EVENTS:
+                raise Problem(413, "too_many_events", f"a request may hold at most {MOST_EVENTS} events")
+            entrance.pressure.admit(grant.key_id, len(posted.events))
+            return _answer(await entrance.take(posted.events), posted.single)
 
 
-async def _posted(request: Request, entrance: Entrance) -> Posted:
-    body = await read_body(request)
+async def _posted(request: Request, body: bytes, entrance: Entrance) -> Posted:
     try:
         posted = _read(request, body)
     except InvalidEvent as error:

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -33,11 +34,17 @@ class MediaTypeError(ValueError):
 
 
 class Sent(NamedTuple):
-    """One event as it was sent: its bytes as a structured CloudEvent, and its JSON value or why it is none."""
+    """One event as it was sent: its bytes, and its value as a structured CloudEvent or why it is none.
+
+    `age` is how long before its sending it happened, by the sender's own clock; the time of the event then counts
+    back from its arrival. `again` gives a second reading of an event that was refused, or raises InvalidEvent.
+    """
 
     original: bytes
     envelope: object
     error: InvalidEvent | None = None
+    age: timedelta | None = None
+    again: Callable[[InvalidEvent], "Sent"] | None = None
 
 
 class Posted(NamedTuple):

@@ -3,15 +3,18 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.ingest import letters, store
 from services.ingest.acceptance import TOO_LARGE, accept_bytes, key_of, sent_id
 from services.ingest.appender import Appender
 from services.ingest.cloudevents import MAIN_TYPES, Sent, read_json, read_record
+from services.ingest.compatible.translation import PREFIX, Post, reread
+from services.ingest.compatible.vocabulary import Vocabulary
 from services.ingest.forwarding import forward
 from services.ingest.model import Accepted, Letter
+from services.ingest.pressure import Pressure
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
 from shared.events.outgoing import Outgoing
@@ -46,10 +49,12 @@ class Verdict(NamedTuple):
         }
 
 
-def judge(envelope: object, received_at: datetime, settings: Mapping[str, Any]) -> Accepted:
+def judge(
+    envelope: object, received_at: datetime, settings: Mapping[str, Any], age: timedelta | None = None
+) -> Accepted:
     """The accepted event. Raises InvalidEvent. Under the clock of events nothing is in the future."""
     clamp = settings.get("clock", "system") == "system"
-    event, value = accept_bytes(envelope, received_at, settings, clamp=clamp)
+    event, value = accept_bytes(envelope, received_at, settings, clamp=clamp, age=age)
     return Accepted(event, value, key_of(event))
 
 
@@ -67,9 +72,11 @@ def _too_large(most: int) -> InvalidEvent:
 class Entrance:
     """The door of one process."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, vocabulary: Vocabulary) -> None:
         self._context = context
+        self._vocabulary = vocabulary
         self._appender = Appender(context.log)
+        self.pressure = Pressure(context.settings.get("rate_limit"))
 
     async def take(self, sent: Sequence[Sent]) -> Sequence[Verdict]:
         """Judge events and make each durable, as an interaction or as a dead letter. Raises Unavailable: send again."""
@@ -95,9 +102,9 @@ class Entrance:
             if code:
                 metrics.dead_letters.labels("ingest", code).inc(count)
 
-    async def refuse(self, original: bytes, error: InvalidEvent) -> None:
+    async def refuse(self, original: bytes, error: InvalidEvent, source: str | None = None) -> None:
         """Keep a body in which no event could be found."""
-        await self.take((Sent(original, None, error),))
+        await self.take((Sent(original, {"source": source}, error),))
 
     def examine(self, sent: Sent, received_at: datetime) -> Accepted:
         """One event as it would be accepted. Raises InvalidEvent."""
@@ -105,7 +112,12 @@ class Entrance:
             raise sent.error
         if len(sent.original) > LARGEST_EVENT:
             raise _too_large(LARGEST_EVENT)
-        return judge(sent.envelope, received_at, self._context.settings)
+        try:
+            return judge(sent.envelope, received_at, self._context.settings, sent.age)
+        except InvalidEvent as error:
+            if sent.again is None:
+                raise
+            return self.examine(sent.again(error), received_at)
 
     async def replay(self, letter: Letter) -> None:
         """Send the event of a letter on its way, as if it had been good when it came. Raises InvalidEvent."""
@@ -118,6 +130,9 @@ class Entrance:
             return judge(read_json(letter.repaired), letter.received_at, settings)
         if letter.topic in MAIN_TYPES:
             return read_source(await self._record_of(letter), letter.received_at, settings)
+        if letter.source.startswith(PREFIX):
+            sent = reread(letter.original, Post(letter.source, letter.id, self._vocabulary))
+            return self.examine(sent, letter.received_at)
         return judge(read_json(letter.original), letter.received_at, settings)
 
     async def _record_of(self, letter: Letter) -> Record:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from services.ingest import letters, store
 from services.ingest.api import router
 from services.ingest.cloudevents import MAIN_TYPES
+from services.ingest.compatible.vocabulary import load
 from services.ingest.core import evolve, react
 from services.ingest.entrance import read_source
 from services.ingest.model import Accepted, Incoming
@@ -18,7 +20,11 @@ from shared.runtime.service import Service
 
 
 def build(settings: Mapping[str, Any]) -> Service:
-    """The service under company settings: `currency`, `region` (of phone numbers), `clock` and `blocked_values`."""
+    """The service under company settings: `currency`, `region` (of phone numbers), `clock`, `blocked_values`, and
+    `mapping_file` (of more names of track events).
+    """
+    more = settings.get("mapping_file")
+    vocabulary = load(more) if more is not None else None
 
     def decode(record: Record) -> Incoming:
         if record.topic == dead_letters.TOPIC:
@@ -35,7 +41,7 @@ def build(settings: Mapping[str, Any]) -> Service:
         evolve=evolve,
         react=react,
         save=store.save,
-        router=router,
+        router=partial(router, vocabulary=vocabulary),
         identity=_identity,
         event_ms=_event_ms,
         describe=_describe,

@@ -9,7 +9,7 @@ from services.profile.consents import consents
 from services.profile.joining import distinct, join
 from services.profile.model import Cluster, Component
 from services.profile.tally import EMPTY, Bought, Chatted, Mailed, Tally
-from shared.events.identifiers import strength
+from shared.events.identifiers import PRIORITY, Identifier
 from shared.events.money import to_text
 from shared.events.profiles import (
     Calls,
@@ -27,8 +27,11 @@ from shared.events.times import from_ms
 
 
 def record(component: Component, cluster: Cluster) -> Profile:
-    """The record of one customer of a component."""
-    names = sorted(cluster.members, key=strength)
+    """The record of one customer of a component.
+
+    Of each kind the identifiers that interactions named stand before those that were only stated: the first is shown.
+    """
+    names = sorted(cluster.members, key=lambda name: (PRIORITY[name.kind], _is_stated(component, name), name.value))
     nodes = [component.nodes[name] for name in names]
     tally = reduce(join, (node.tally for node in nodes if node.tally.first is not None), EMPTY)
     first = tally.first if tally.first is not None else min(node.since for node in nodes)[0]
@@ -60,6 +63,10 @@ def record(component: Component, cluster: Cluster) -> Profile:
         preferences=_preferences(tally.bought),
         loyalty=Loyalty(tally.points),
     )
+
+
+def _is_stated(component: Component, name: Identifier) -> bool:
+    return component.nodes[name].first is None
 
 
 def _moment(milliseconds: int | None) -> datetime | None:

@@ -15,9 +15,9 @@ from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
 
 from services.ingest import letters, store
-from services.ingest.api import router
 from services.ingest.appender import Appender
 from services.ingest.service import SERVICE
+from services.ingest.service import build as build_service
 from shared.database import create_tables, open_sqlite, transaction
 from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
@@ -50,10 +50,11 @@ def purchase(number: int = 1, **data: Any) -> dict[str, Any]:
 class House:
     """The entrance with everything it stands on."""
 
-    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context) -> None:
+    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context, keys: StoredKeys) -> None:
         self.client = client
         self.log = log
         self.context = context
+        self.keys = keys
 
     async def post(self, body: object, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -80,11 +81,11 @@ async def opened(folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]
     context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
     keys = StoredKeys(lambda: transaction(engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
     keys.prepare()
-    app = build("ingest", [router(context)], keys, {}, Metrics("test"))
+    app = build("ingest", [build_service(settings).router(context)], keys, {}, Metrics("test"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"authorization": "Bearer admin-key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
-        yield House(client, log, context)
+        yield House(client, log, context, keys)
     await log.close()
     engine.dispose()
 
