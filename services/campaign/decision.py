@@ -7,7 +7,7 @@ from typing import NamedTuple
 from services.campaign.channel import address_of, favourite, known_address
 from services.campaign.company import quiet_until, zone_of
 from services.campaign.definition import CHANNELS, Campaign
-from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Language, Message, Policy, View
+from services.campaign.model import HELD, HOLD_OUT, PLANNED, REFUSED, SENDING, Customer, Language, Message, Policy, View
 from services.campaign.occasion import held_out
 from shared.events.times import from_ms, to_ms
 
@@ -57,12 +57,6 @@ def facts_of(customer: Customer, language: Language | None) -> bytes | None:
     return language.facts(customer.record)
 
 
-def converted(message: Message, view: View, within_ms: int) -> bool:
-    """Whether a purchase followed the message's occasion within the goal's time."""
-    last = view.purchases.last_at
-    return last is not None and 0 < to_ms(last) - message.occurred_at <= within_ms
-
-
 def claims_within(customer: Customer, category: str, now_ms: int, window_ms: int, but: str = "") -> int:
     """How many sends count towards a cap at a moment; `but` is the message that is being decided."""
     return sum(
@@ -90,17 +84,9 @@ def _stopped(case: Case) -> Verdict | None:
     return Verdict(REFUSED, "campaign_paused") if case.campaign.name in case.policy.paused else None
 
 
-def _held_out(case: Case) -> Verdict | None:
-    out = held_out(case.campaign.name, case.message.profile_id, case.campaign.hold_out)
-    return Verdict(REFUSED, "hold_out") if out else None
-
-
 def _converted(case: Case) -> Verdict | None:
-    goal = case.campaign.goal
-    step = case.campaign.steps[case.message.step]
-    if not step.unless_converted or goal is None or not converted(case.message, case.view, goal.within_ms):
-        return None
-    return Verdict(REFUSED, "converted")
+    unless = case.campaign.steps[case.message.step].unless_converted
+    return Verdict(REFUSED, "converted") if unless and case.message.goal_at is not None else None
 
 
 def _audience(case: Case) -> Verdict | None:
@@ -118,7 +104,6 @@ _BEFORE_CHANNEL: tuple[Callable[[Case], Verdict | None], ...] = (
     _class_changed,
     _too_late,
     _stopped,
-    _held_out,
     _converted,
     _audience,
 )
@@ -181,6 +166,9 @@ def _capped_or_quiet(case: Case, channel: str, why: str) -> Verdict:
     until = quiet_until(case.now, company.quiet, zone) if zone else None
     if until is not None:
         return Verdict(PLANNED, "quiet_hours", channel, to_ms(until))
+    # last of all: who is held out would have got the message now, so that the two groups differ in nothing else
+    if held_out(case.campaign.name, case.message.profile_id, case.campaign.hold_out):
+        return Verdict(REFUSED, HOLD_OUT, channel)
     return Verdict(SENDING, why, channel)
 
 

@@ -171,7 +171,7 @@ def _goal(reader: _Reader, value: object) -> Goal | None:
     if value is None:
         return None
     fields = reader.mapping(value, "/goal", ("event", "within"))
-    event = reader.one_of(fields.get("event"), "/goal/event", ("purchase.completed",))
+    event = reader.one_of(fields.get("event"), "/goal/event", PAYLOADS)
     return Goal(event=event, within_ms=reader.duration(fields.get("within"), "/goal/within"))
 
 

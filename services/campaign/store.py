@@ -1,6 +1,6 @@
 """How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,8 +20,10 @@ from services.campaign.model import (
     Marked,
     Message,
     Outcome,
+    ProfileSeen,
     State,
 )
+from services.campaign.tracking import passed
 from shared.database import put
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
@@ -39,11 +41,19 @@ _messages = msgspec.msgpack.Decoder(Message)
 class Work:
     """The customers that one batch touches, under the rules of the moment."""
 
-    def __init__(self, customers: dict[str, Customer], rulebook: Rulebook, events: Sequence[CampaignEvent]) -> None:
+    def __init__(
+        self,
+        customers: dict[str, Customer],
+        named: Mapping[str, Message],
+        rulebook: Rulebook,
+        events: Sequence[CampaignEvent],
+    ) -> None:
         self.policy = rulebook.policy
         self.loaded = dict(customers)
         self.customers = customers
+        self.named = named
         self.messages: dict[str, Message] = {}
+        self.claimed: set[str] = set()
         self.transitions: dict[tuple[str, int], Message] = {}
         self.signals = [event.signal_id for event in events if isinstance(event, Outcome)]
         self.timers = [event.message_id for event in events if isinstance(event, Due)]
@@ -52,7 +62,20 @@ class Work:
     def part(self, event: CampaignEvent) -> State:
         """The state of the customer an event is about; an unknown one is empty."""
         name = NOBODY if isinstance(event, Marked) else event.profile_id
-        return State(self.customers.get(name) or Customer(profile_id=name), self.policy)
+        customer = self.customers.get(name) or Customer(profile_id=name)
+        if isinstance(event, ProfileSeen) and event.about is not None:
+            customer = self._with_named(customer, event.about)
+        return State(customer, self.policy)
+
+    def _with_named(self, customer: Customer, name: str) -> Customer:
+        """The customer with the finished message that an event names: his own, or of one who was merged into him."""
+        message = self.messages.get(name) or self.named.get(name)
+        if message is None or any(known.message_id == name for known in customer.messages):
+            return customer
+        owner = self.customers.get(message.profile_id)
+        if message.profile_id != customer.profile_id and (owner is None or owner.gone is None):
+            return customer
+        return msgspec.structs.replace(customer, messages=(*customer.messages, message))
 
     def replace(self, before: State, after: State) -> None:
         """Keep the evolved customer and the messages that moved."""
@@ -63,15 +86,23 @@ class Work:
             return
         known = {message.message_id: message for message in before.customer.messages}
         for message in after.customer.messages:
-            if known.get(message.message_id) is not message:
-                self.messages[message.message_id] = message
-                self.transitions[message.message_id, message.revision] = message
+            former = known.get(message.message_id)
+            if former is message:
+                continue
+            self.messages[message.message_id] = message
+            for entered in passed(former, message):
+                self.transitions[entered.message_id, entered.revision] = entered
+                if entered.state == SENDING:
+                    self.claimed.add(entered.message_id)
 
 
 def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEvent]) -> Work:
     """All customers that the events touch."""
-    names = sorted({event.profile_id for event in events if not isinstance(event, Marked)})
-    return Work(load_customers(connection, names), rulebook, events)
+    abouts = {event.about for event in events if isinstance(event, ProfileSeen) and event.about is not None}
+    named = load_messages(connection, sorted(abouts))
+    names = {event.profile_id for event in events if not isinstance(event, Marked)}
+    names |= {message.profile_id for message in named.values()}
+    return Work(load_customers(connection, sorted(names)), named, rulebook, events)
 
 
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
@@ -151,8 +182,11 @@ def _save_messages(connection: Connection, work: Work) -> None:
         connection.execute(insert(tables.due), [_due_row(message) for message in planned])
     put(connection, tables.message, [_message_row(message) for message in moved])
     put(connection, tables.transition, [_transition_row(message) for _, message in sorted(work.transitions.items())])
-    sending = [_dispatch_row(message) for message in moved if message.state == SENDING]
-    put(connection, tables.dispatch, sending)
+    # only what was claimed just now: a message on its way may be in other hands already
+    claimed = [
+        _dispatch_row(message) for message in moved if message.state == SENDING and message.message_id in work.claimed
+    ]
+    put(connection, tables.dispatch, claimed)
 
 
 def _due_row(message: Message) -> dict[str, Any]:

@@ -39,6 +39,9 @@ message = Table(
     Column("reason", String),
     Column("planned_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
+    Column("delivered_at", BigInteger),
+    Column("clicked_at", BigInteger),
+    Column("converted_at", BigInteger),
     Column("changed_at", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("history", String),
@@ -130,6 +133,7 @@ discard = Table(
     Column("message_id", String, primary_key=True),
     Column("campaign", String, nullable=False),
     Column("planned_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
     Column("changed_at", BigInteger, nullable=False),
     Column("history", String),
 )

@@ -171,6 +171,7 @@ def _updated(component: Component, cluster: Cluster, cause: Event, name: str, re
         causesource=cause.source,
         causeid=cause.id,
         causetype=cause.type,
+        causemessage=folding.message_of(cause),
     )
     return Outgoing(TOPIC, cluster.id, encode(event), (*CONTENT_TYPE, ("reason", reason)))
 

@@ -72,6 +72,14 @@ def read(event: Event) -> Told:
     return Told(identifiers, sighting(event), event.time.date().isoformat(), event.type, payload)
 
 
+def message_of(event: Event) -> str | None:
+    """The message that an e-mail event names; what a machine did says nothing of it."""
+    if not event.type.startswith("email."):
+        return None
+    email = DECODERS[event.type].decode(event.data)
+    return email.message_id if isinstance(email, Email) and not email.machine else None
+
+
 def fold(tally: Tally, told: Told) -> Tally:
     """The tally with one interaction more. What a machine opened or clicked is no activity of the customer."""
     payload = told.payload

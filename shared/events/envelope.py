@@ -20,7 +20,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     Extensions of ours: `receivedat` (arrival at our door), `fingerprint` (of the content as it was sent),
     `senttime` (the time as it was sent, where it was after the arrival and `time` therefore is the arrival),
     `history` (name of the open import it belongs to; such an event keeps its own time and is mute), and on
-    derived events the cause (`causesource`, `causeid`, `causetype`).
+    derived events the cause (`causesource`, `causeid`, `causetype`, and `causemessage`, the message it names).
     """
 
     specversion: str
@@ -39,6 +39,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     causesource: str | None = None
     causeid: str | None = None
     causetype: str | None = None
+    causemessage: str | None = None
 
 
 _decoder = msgspec.json.Decoder(Event)

@@ -149,7 +149,7 @@ def test_the_first_reason_in_the_order_wins() -> None:
     rules = policy(campaign(hold_out="99.9999%"), stopped=True)
     assert decided(rules, view(email=None), late).reason == "too_late"
     assert decided(rules, view(email=None)).reason == "sending_stopped"
-    assert decided(policy(campaign(hold_out="99.9999%")), view(email=None)).reason == "hold_out"
+    assert decided(policy(campaign(hold_out="99.9999%")), view()).reason == "hold_out"
     assert decided(record=view(email=None, consents={})).reason == "no_address"
     assert decided(record=view(consents={}, emails=Emails(complained=1))).reason == "no_consent"
 

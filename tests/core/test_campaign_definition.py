@@ -56,7 +56,7 @@ def test_the_campaign_of_the_contract() -> None:
         ({"steps": [{"template": "a", "wait": "soon"}]}, "/steps/0/wait"),
         ({"steps": [{"template": "a", "unless": "tired"}]}, "/steps/0/unless"),
         ({"steps": [{"template": "a"}, {"wait": "1d"}]}, "/steps/1/template"),
-        ({"goal": {"event": "call.completed", "within": "1d"}}, "/goal/event"),
+        ({"goal": {"event": "call.dropped", "within": "1d"}}, "/goal/event"),
         ({"channels": ["pigeon"]}, "/channels/0"),
         ({"limits": {"category": "spam"}}, "/limits/category"),
         ({"colour": "red"}, "/colour"),

@@ -94,7 +94,7 @@ def name_of(number: int) -> str:
 
 
 def record_of(number: int = 1, version: int = 1, history: str | None = None, **given: Any) -> Record:
-    time = given.pop("time", NOON)
+    time, cause, about = given.pop("time", NOON), given.pop("cause", None), given.pop("about", None)
     profile = Profile(
         profile_id=name_of(number),
         version=version,
@@ -115,6 +115,10 @@ def record_of(number: int = 1, version: int = 1, history: str | None = None, **g
         time=time,
         data=raw(profile),
         history=history,
+        causesource=None if cause is None else "test",
+        causeid=None if cause is None else f"{number}/{version}",
+        causetype=cause,
+        causemessage=about,
     )
     return Record("profiles", 0, version, 0, profile.profile_id, encode(event))
 
