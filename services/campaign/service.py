@@ -87,7 +87,7 @@ SERVICE = Service(
     event_ms=reading.event_ms,
     describe=reading.describe,
     order=reading.order,
-    timers=Timers(next_due=store.next_due, due=store.due),
+    timers=Timers(next_due=store.next_due, due=store.due, overdue=store.overdue),
     upstream=UPSTREAM,
     gated={"profiles": "segment"},
     start=_start,

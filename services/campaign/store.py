@@ -261,6 +261,12 @@ def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
     return None if earliest is None else from_ms(earliest)
 
 
+def overdue(connection: Connection, now: datetime) -> int:
+    """How many messages have a timer whose moment has passed."""
+    query = select(func.count()).where((tables.due.c.due_at <= to_ms(now)) & _in_no_open_import())
+    return connection.execute(query).scalar_one()
+
+
 def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[CampaignEvent] | None:
     """Outcomes first, then the timers due up to the watermark, oldest first; None when there is nothing."""
     signals = connection.execute(select(tables.signal).order_by(tables.signal.c.id).limit(limit)).all()

@@ -107,7 +107,7 @@ SERVICE = Service(
     event_ms=event_ms,
     describe=describe,
     hold=hold,
-    timers=Timers(next_due=timing.next_due, due=timing.due),
+    timers=Timers(next_due=timing.next_due, due=timing.due, overdue=timing.overdue),
     upstream=(("profile", "interactions"),),
     start=start,
 )

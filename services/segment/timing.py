@@ -41,6 +41,13 @@ def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
     return from_ms(min(known)) if known else None
 
 
+def overdue(connection: Connection, now: datetime) -> int:
+    """How many customers have a timer whose moment has passed, those of open imports left out."""
+    table = tables.due
+    query = select(func.count()).where(table.c.held_by.is_(None) & (table.c.due_at <= to_ms(now)))
+    return connection.execute(query).scalar_one()
+
+
 def due(connection: Connection, mark: Watermark, limit: int) -> Sequence[SegmentEvent] | None:
     """What is due now, in the order of its moments: timers of a day, its close, then the next day's."""
     company = load_company(connection)
@@ -173,4 +180,4 @@ def _anybody(connection: Connection) -> bool:
     return connection.execute(select(tables.customer.c.profile_id).limit(1)).first() is not None
 
 
-__all__ = ["due", "next_due"]
+__all__ = ["due", "next_due", "overdue"]

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 from shared.errors import Unavailable
+from shared.events.messages import TOPIC as MESSAGES
+from shared.events.outgoing import Outgoing
+from shared.events.segments import CHANGED
+from shared.events.segments import TOPIC as CHANGES
+from shared.events.times import EPOCH
 from shared.log import Log, Position, TopicPartition
 from shared.runtime.processor import Applied
 from shared.runtime.service import Service
@@ -39,6 +46,46 @@ class Reader(Protocol):
 
     def positions(self) -> Mapping[TopicPartition, Position]:
         """How far it has applied each partition that it holds."""
+
+
+class _Told(msgspec.Struct):
+    """Of what is told, the parts by which it is counted."""
+
+    segmentation: str = ""
+    cause: str = ""
+    channel: str | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str
+    data: _Told
+
+
+_events = msgspec.json.Decoder(_Event)
+
+
+def told(metrics: Metrics, said: Iterable[Outgoing]) -> None:
+    """Count what was published: class changes by segmentation and cause, messages by channel and state."""
+    changes: Counter[tuple[str, str]] = Counter()
+    messages: Counter[tuple[str, str]] = Counter()
+    for record in said:
+        if record.value is None or record.topic not in (CHANGES, MESSAGES):
+            continue
+        event = _events.decode(record.value)
+        if event.type == CHANGED:
+            changes[event.data.segmentation, event.data.cause] += 1
+        elif record.topic == MESSAGES:
+            messages[event.data.channel or "none", event.type.removeprefix("message.")] += 1
+    for (segmentation, cause), count in changes.items():
+        metrics.class_changes.labels(segmentation, cause).inc(count)
+    for (channel, state), count in messages.items():
+        metrics.messages.labels(channel, state).inc(count)
+
+
+def fired(metrics: Metrics, due: datetime | None, now: datetime) -> None:
+    """How late timers fired; work that only waited for its turn has no moment at which it was due."""
+    if due is not None and due > EPOCH:
+        metrics.timers_late.observe(max(0.0, (now - due).total_seconds()))
 
 
 class Lag:

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from shared.database import create_tables
 from shared.errors import Unavailable, WrongSetting
@@ -143,6 +144,16 @@ class Platform:
             return CheckResult("fail", output=str(error) or "no answer")
         return CheckResult("pass")
 
+    def _overdue(self, one: Hosted) -> int:
+        if one.service.timers is None:
+            return 0
+        try:
+            with one.engine.connect() as connection:
+                return one.service.timers.overdue(connection, self.clock())
+        except DBAPIError:
+            # The database is away: readiness tells; the other figures are still worth their scrape.
+            return 0
+
     def take_back(self) -> None:
         """Run all loops here from now on; the claim of a partition voids whatever another process still holds."""
         self._back.set()
@@ -188,6 +199,7 @@ class Platform:
             self.metrics.progress_age.labels(one.service.name).set_function(partial(_progress_age, one.loop))
         lag = Lag(self.metrics, self.log, running)
         self.metrics.on_scrape(lambda: lag.look([one.loop for one in self.hosted]))
+        self.metrics.on_scrape(lambda: self.metrics.timers_due.set(sum(map(self._overdue, self.hosted))))
 
 
 def _calm_collector() -> None:

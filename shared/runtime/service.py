@@ -49,10 +49,12 @@ class Timers:
     partition due up to a watermark, at most `limit`, oldest first, each of which goes through evolve and react like any
     other event. It runs inside the transaction that applies them, may write there (the close of a day), and gives None
     when there is nothing to do. A partition here is its number: all topics that a service reads are split alike.
+    `overdue` counts the timers due by a moment.
     """
 
     next_due: Callable[[Connection, Collection[int]], datetime | None]
     due: Callable[[Connection, "Watermark", int], Sequence[Any] | None]
+    overdue: Callable[[Connection, datetime], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,8 @@ from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Log, Position, Record, TopicPartition
 from shared.log.sqlite import open_log
-from shared.runtime.loop import LogChanged, Loop, StoppedByDeadLetters
+from shared.runtime.guards import LogChanged, StoppedByDeadLetters
+from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
 from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
