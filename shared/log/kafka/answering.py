@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from shared.errors import Unavailable
 
@@ -32,5 +32,7 @@ async def answering(seconds: float) -> AsyncIterator[None]:
 
 def said(error: BaseException) -> str:
     """An error of the library in one line; its name where it says nothing."""
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    if isinstance(error, KafkaConnectionError):
+        return "no broker of CARTERA_LOG_URL can be reached"
+    text = str(error.args[0]) if error.args and error.args[0] else type(error).__name__
+    return text.splitlines()[0]
