@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, remote, replay
+from services import composition, remote, replay, topics
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -189,6 +189,25 @@ def revoke_key(key_id: str, data: Data = None) -> None:
     if not keys.revoke(key_id):
         raise WrongSetting(f"no key has the id {key_id!r}; `cartera keys list` shows them")
     out.print("revoked", highlight=False)
+
+
+@app.command("topics")
+def settle_topics(
+    check: Annotated[bool, typer.Option("--check", help="Create nothing, only compare.")] = False,
+    file: Annotated[Path | None, typer.Option(help="The plan; else deploy/topics.yaml.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create the Kafka topics that are missing and compare all with the plan; 1 when something differs."""
+    planned = topics.plans(file) if file else topics.plans()
+    telemetry.configure(sys.stderr)
+    log = composition.open_kafka(_settings(None))
+    rows = asyncio.run(topics.settle(log, planned, composition.read_together(), create=not check))
+    if as_json:
+        _print_json(topics.as_json(rows))
+    else:
+        topics.show(out, rows)
+    if any(row.state in ("missing", "differs") for row in rows):
+        raise typer.Exit(1)
 
 
 @app.command()

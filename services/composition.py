@@ -1,6 +1,7 @@
 """The composition root: from settings to a platform. The only place that knows which adapters are used."""
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from services import topics
 from services.campaign.service import SERVICE as CAMPAIGN
 from services.ingest.service import build as build_ingest
 from services.profile.service import SERVICE as PROFILE
@@ -21,7 +23,8 @@ from shared.config import Settings
 from shared.database import open_sqlite, transaction
 from shared.errors import WrongSetting
 from shared.events.times import to_ms
-from shared.log import Log
+from shared.log import Log, kafka
+from shared.log.kafka import KafkaLog
 from shared.log.sqlite import open_log
 from shared.runtime import clock as clocks
 from shared.runtime.runner import Platform
@@ -36,6 +39,9 @@ SERVICES: dict[str, Callable[[Mapping[str, Any]], Service]] = {
     "campaign": lambda _: CAMPAIGN,
 }
 """Every service by its name, made from the company settings."""
+
+TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,200}")
+"""What Kafka allows in the name of a topic."""
 
 
 def version() -> str:
@@ -60,10 +66,22 @@ def data_folder(settings: Settings) -> Path:
 def open_the_log(settings: Settings) -> Log:
     """The configured log."""
     if settings.log_url is not None:
-        raise WrongSetting(
-            "CARTERA_LOG_URL: Kafka is not in this release yet; unset it to use the log in the data folder"
-        )
+        return open_kafka(settings)
     return open_log(data_folder(settings) / "log.db", settings.partitions, clock=lambda: to_ms(clocks.system()))
+
+
+def open_kafka(settings: Settings) -> KafkaLog:
+    """The log on the brokers of CARTERA_LOG_URL; nothing is connected yet."""
+    if settings.log_url is None:
+        raise WrongSetting("CARTERA_LOG_URL is not set: only Kafka has topics to create")
+    if not TOPIC_PREFIX.fullmatch(settings.topic_prefix):
+        raise WrongSetting("CARTERA_TOPIC_PREFIX: letters, digits, '.', '_' and '-' only, at most 200 of them")
+    return kafka.open_log(kafka.parse(settings.log_url), settings.topic_prefix, topics.plan_of())
+
+
+def read_together() -> Mapping[str, Sequence[str]]:
+    """The topics that each service reads, by its name."""
+    return {name: build({}).consumes for name, build in SERVICES.items()}
 
 
 def engine_of(settings: Settings) -> Callable[[str], Engine]:
