@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from services import composition, remote, replay
+from services import migrate as migrations
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -189,6 +190,27 @@ def revoke_key(key_id: str, data: Data = None) -> None:
     if not keys.revoke(key_id):
         raise WrongSetting(f"no key has the id {key_id!r}; `cartera keys list` shows them")
     out.print("revoked", highlight=False)
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only tell what is missing; then exit code 1.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Only print the statements, to be run by someone else.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the tables of all databases up to date. Every start does it too; this does it before, or looks."""
+    engine_of = composition.engine_of(_settings(data))
+    if sql:
+        typer.echo(migrations.as_sql(engine_of), nl=False)
+        return
+    lines = migrations.missing(engine_of) if check else migrations.apply(engine_of)
+    if as_json:
+        _print_json({"missing" if check else "applied": lines})
+    else:
+        out.print("\n".join(lines) or "everything is up to date", highlight=False, soft_wrap=True)
+    if check and lines:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,9 +1,8 @@
 """The campaign service on a database: batches, timers, the gateway with its outcomes, REST, opt-outs, erasure."""
 
 import json
-import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import policy as policies
@@ -20,7 +19,7 @@ from services.campaign.gateway import BACKOFF_MS, Gateway
 from services.campaign.queue import LEASE_MS
 from services.campaign.service import SERVICE, rulebooks_of
 from services.campaign.store import load_customers
-from shared.database import open_sqlite, transaction
+from shared.database import transaction
 from shared.errors import InvalidEvent
 from shared.events.envelope import Event, decode, derived_id, encode, raw
 from shared.events.interactions import BEGIN, DECODERS, END
@@ -33,22 +32,17 @@ from shared.log.sqlite import SqliteLog
 from shared.runtime.processor import fire
 from shared.runtime.service import Context, Watermark
 from shared.runtime.web import build
-from shared.security import StoredKeys, first_keys
+from shared.security import StoredKeys
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 from tests.contract.mail_server import MailServer
 
 NOON = datetime(2026, 5, 25, 12, 0, tzinfo=UTC)
-POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
 
 
-@pytest.fixture(params=["sqlite", *(["postgres"] if POSTGRES else [])])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    engine = open_sqlite(tmp_path / "campaign.db") if request.param == "sqlite" else create_engine(POSTGRES)
-    with transaction(engine) as connection:
-        SERVICE.metadata.drop_all(connection)
-        SERVICE.metadata.create_all(connection)
-    yield engine
-    engine.dispose()
+@pytest.fixture
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 class House:
@@ -431,7 +425,6 @@ def test_shipped_documents_are_laid_down_once(house: House, tmp_path: Path) -> N
 @pytest.fixture
 async def web(house: House, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     keys = StoredKeys(create_engine(f"sqlite:///{tmp_path}/keys.db").begin, lambda: NOON, {"admin": "root"})
-    first_keys(keys, {"admin": "root"}, None)
     app = build("campaign", [SERVICE.router(house.context)], keys, {}, Metrics("1"))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(

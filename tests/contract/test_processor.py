@@ -1,7 +1,7 @@
 """The guards of the exactly-once runtime, each shown at work on a real database and a real log."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 from fastapi import APIRouter
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
 
-from shared.database import create_tables, open_sqlite, outbox, put
+from shared.database import outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
@@ -21,6 +21,7 @@ from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 
 metadata = MetaData()
 counted = Table("counted", metadata, Column("name", String, primary_key=True), Column("count", Integer, nullable=False))
@@ -83,11 +84,8 @@ SERVICE = Service(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "counter.db")
-    create_tables(opened, metadata)
-    yield opened
-    opened.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE, metadata)
 
 
 @pytest.fixture
