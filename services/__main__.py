@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from services import composition, remote, replay, topics
+from services import migrate as migrations
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -207,6 +208,27 @@ def settle_topics(
     else:
         topics.show(out, rows)
     if any(row.state in ("missing", "differs") for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only tell what is missing; then exit code 1.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Only print the statements, to be run by someone else.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the tables of all databases up to date. Every start does it too; this does it before, or looks."""
+    engine_of = composition.engine_of(_settings(data))
+    if sql:
+        typer.echo(migrations.as_sql(engine_of), nl=False)
+        return
+    lines = migrations.missing(engine_of) if check else migrations.apply(engine_of)
+    if as_json:
+        _print_json({"missing" if check else "applied": lines})
+    else:
+        out.print("\n".join(lines) or "everything is up to date", highlight=False, soft_wrap=True)
+    if check and lines:
         raise typer.Exit(1)
 
 

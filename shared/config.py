@@ -15,7 +15,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CARTERA_", env_file=".env", extra="ignore", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded files.")
-    database_url: str | None = Field(
+    database_url: SecretStr | None = Field(
         None, description="postgresql://user:pass@host/db; unset: SQLite files in the data folder."
     )
     log_url: str | None = Field(
@@ -48,8 +48,8 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _database(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+    def _database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql:// (or be unset for SQLite files)")
         return url
 

@@ -6,13 +6,13 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.campaign import tables
 from services.campaign.company import Company, parse_company
 from services.campaign.definition import Campaign, DefinitionError, parse_campaign
 from services.campaign.model import Audience, Language, Outline, Policy
 from services.campaign.template import Template, parse_template
+from shared import database
 from shared.errors import CarteraError, Fault
 
 CAMPAIGN, TEMPLATE, SETTINGS, SENDING, SHIPPED = "campaign", "template", "settings", "sending", "shipped"
@@ -52,11 +52,7 @@ def deployment_of(settings: Mapping[str, Any]) -> Deployment:
 
 def put(connection: Connection, document: Document) -> None:
     """Insert a document or replace its body and pause mark."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = {**document._asdict(), "paused": int(document.paused)}
-    statement = dialect.insert(tables.document).values(row)
-    changed = {name: statement.excluded[name] for name in ("paused", "updated_at", "body")}
-    connection.execute(statement.on_conflict_do_update(index_elements=["kind", "name"], set_=changed))
+    database.put(connection, tables.document, [{**document._asdict(), "paused": int(document.paused)}])
 
 
 def remove(connection: Connection, kind: str, name: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -77,6 +78,7 @@ SERVICE = Service(
     consumes=("profiles", "segment-changes"),
     produces=("messages", "interactions"),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=reading.read,
     load=_load,
     evolve=core.evolve,

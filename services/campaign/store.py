@@ -24,12 +24,12 @@ from services.campaign.model import (
     State,
 )
 from services.campaign.tracking import passed
-from shared.database import put
+from shared.database import among, put
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
 
-CHUNK = 500
-"""Bind values a statement: below every limit of both databases."""
+PAGE = 500
+"""Customers read at once."""
 
 NOBODY = ""
 
@@ -108,8 +108,8 @@ def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEv
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
     """Customers by profile id; those not known are absent."""
     found: dict[str, Customer] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.customer.c.profile_id, names):
+        rows = connection.execute(select(tables.customer.c.body).where(these))
         for (body,) in rows:
             customer = _customers.decode(body)
             found[customer.profile_id] = customer
@@ -121,10 +121,10 @@ def every_customer(connection: Connection) -> Iterator[Customer]:
     table, last = tables.customer, ""
     while True:
         query = select(table.c.profile_id, table.c.body).where(table.c.profile_id > last)
-        rows = connection.execute(query.order_by(table.c.profile_id).limit(CHUNK)).all()
+        rows = connection.execute(query.order_by(table.c.profile_id).limit(PAGE)).all()
         for row in rows:
             yield _customers.decode(row.body)
-        if len(rows) < CHUNK:
+        if len(rows) < PAGE:
             return
         last = rows[-1].profile_id
 
@@ -132,8 +132,8 @@ def every_customer(connection: Connection) -> Iterator[Customer]:
 def load_messages(connection: Connection, names: Sequence[str]) -> dict[str, Message]:
     """Messages by id, in the state they are in now."""
     found: dict[str, Message] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.message.c.body).where(tables.message.c.message_id.in_(chunk)))
+    for these in among(connection, tables.message.c.message_id, names):
+        rows = connection.execute(select(tables.message.c.body).where(these))
         for (body,) in rows:
             message = _messages.decode(body)
             found[message.message_id] = message
@@ -146,8 +146,8 @@ def save(connection: Connection, work: Work) -> None:
     rows = [_customer_row(customer, work.policy.language) for customer in touched if _worth_keeping(customer)]
     put(connection, tables.customer, rows)
     _save_messages(connection, work)
-    for chunk in chunks(work.signals):
-        connection.execute(delete(tables.signal).where(tables.signal.c.id.in_(chunk)))
+    for these in among(connection, tables.signal.c.id, work.signals):
+        connection.execute(delete(tables.signal).where(these))
     erased = [c.profile_id for c in touched if c.gone == "erasure" and _was_not_erased(work, c)]
     if erased:
         _erase(connection, erased)
@@ -174,12 +174,11 @@ def _customer_row(customer: Customer, language: Language | None) -> dict[str, An
 
 
 def _save_messages(connection: Connection, work: Work) -> None:
-    for chunk in chunks(sorted({*work.messages, *work.timers})):
-        connection.execute(delete(tables.due).where(tables.due.c.message_id.in_(chunk)))
+    for these in among(connection, tables.due.c.message_id, sorted({*work.messages, *work.timers})):
+        connection.execute(delete(tables.due).where(these))
     moved = [message for _, message in sorted(work.messages.items())]
     planned = [message for message in moved if message.state == PLANNED]
-    if planned:
-        connection.execute(insert(tables.due), [_due_row(message) for message in planned])
+    put(connection, tables.due, [_due_row(message) for message in planned], "refuse")
     put(connection, tables.message, [_message_row(message) for message in moved])
     put(connection, tables.transition, [_transition_row(message) for _, message in sorted(work.transitions.items())])
     # only what was claimed just now: a message on its way may be in other hands already
@@ -230,13 +229,14 @@ def _erase(connection: Connection, names: Sequence[str]) -> None:
     """Nothing of an erased customer stays; the outbox files of his messages are noted for the gateway to delete."""
     ledger = tables.message
     kept = [column.name for column in tables.discard.c]
-    for chunk in chunks(names):
-        his = select(ledger.c.message_id).where(ledger.c.profile_id.in_(chunk))
-        files = select(*(ledger.c[name] for name in kept)).where(ledger.c.profile_id.in_(chunk))
+    for these in among(connection, ledger.c.profile_id, names):
+        his = select(ledger.c.message_id).where(these)
+        files = select(*(ledger.c[name] for name in kept)).where(these)
         connection.execute(insert(tables.discard).from_select(kept, files))
         connection.execute(delete(tables.transition).where(tables.transition.c.message_id.in_(his)))
-        for table in (tables.due, tables.dispatch, tables.signal, ledger):
-            connection.execute(delete(table).where(table.c.profile_id.in_(chunk)))
+    for table in (tables.due, tables.dispatch, tables.signal, ledger):
+        for these in among(connection, table.c.profile_id, names):
+            connection.execute(delete(table).where(these))
 
 
 def _save_mark(connection: Connection, mark: Marked) -> None:
@@ -285,9 +285,3 @@ def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[Ca
         Due(row.profile_id, row.message_id, from_ms(row.due_at), watermark.live) for row in connection.execute(query)
     ]
     return events or None
-
-
-def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Pieces of at most CHUNK."""
-    for at in range(0, len(items), CHUNK):
-        yield items[at : at + CHUNK]

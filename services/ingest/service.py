@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from services.ingest import letters, store
@@ -36,6 +37,7 @@ def build(settings: Mapping[str, Any]) -> Service:
         consumes=(*MAIN_TYPES, dead_letters.TOPIC),
         produces=(interactions.TOPIC, dead_letters.TOPIC),
         metadata=store.metadata,
+        migrations=Path(__file__).parent / "migrations",
         decode=decode,
         load=store.load,
         evolve=evolve,

@@ -23,13 +23,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Incoming, Letter
+from shared.database import among, put
 from shared.events.times import from_ms, to_ms
 from shared.runtime.service import Work as States
 
-CHUNK = 500
 LARGEST_PAGE = 8 * 1024 * 1024
 """Bytes of originals in one page; at least one letter is always shown."""
 
@@ -102,10 +101,7 @@ def save(connection: Connection, work: States) -> None:
 
 def keep(connection: Connection, letters: Sequence[Letter]) -> None:
     """Insert letters; one that is kept already stays as it is."""
-    if not letters:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(dead_letter).on_conflict_do_nothing(), [_row(letter) for letter in letters])
+    put(connection, dead_letter, [_row(letter) for letter in letters], "ignore")
 
 
 def find(connection: Connection, letter_id: str) -> Letter | None:
@@ -161,9 +157,8 @@ def _conditions(wanted: Filter) -> Iterable[ColumnElement[bool]]:
 
 
 def _find(connection: Connection, names: Sequence[str]) -> Iterable[Letter]:
-    for start in range(0, len(names), CHUNK):
-        chunk = names[start : start + CHUNK]
-        for row in connection.execute(select(dead_letter).where(dead_letter.c.id.in_(chunk))):
+    for these in among(connection, dead_letter.c.id, names):
+        for row in connection.execute(select(dead_letter).where(these)):
             yield _letter(row)
 
 

@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from services.profile.identity import resolve
 from services.profile.model import Component
-from services.profile.store import chunks, components, event, identifier, profile
+from services.profile.store import components, event, identifier, profile
+from shared.database import among
 from shared.events.identifiers import Identifier, strength
 from shared.events.profiles import Profile, decoder
 from shared.events.times import from_ms
@@ -58,10 +59,9 @@ def timeline(
 ) -> list[Happened]:
     """The interactions of a customer, newest first, from before a place (time in ms, `seq`)."""
     rows: list[Happened] = []
-    for some in chunks([(one.kind, one.value) for one in known.identifiers]):
-        query = select(event.c.occurred_at, event.c.seq, event.c.body).where(
-            tuple_(event.c.kind, event.c.value).in_(some)
-        )
+    names = [(one.kind, one.value) for one in known.identifiers]
+    for these in among(connection, (event.c.kind, event.c.value), names):
+        query = select(event.c.occurred_at, event.c.seq, event.c.body).where(these)
         if kind is not None:
             query = query.where(event.c.type == kind)
         if before is not None:

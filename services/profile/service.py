@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
@@ -83,6 +84,7 @@ SERVICE = Service(
     consumes=(TOPIC,),
     produces=(PROFILES,),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=_decode,
     load=load,
     evolve=evolve,

@@ -93,9 +93,8 @@ def class_after(body: bytes) -> str | None:
 
 def everybody(connection: Connection) -> Any:
     """All customers, streamed."""
-    rows = connection.execution_options(yield_per=500).execute(
-        select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
-    )
+    query = select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
+    rows = connection.execute(query, execution_options={"yield_per": 500})
     for (body,) in rows:
         yield decode_customer(body)
 

@@ -1,6 +1,7 @@
 """The segment service as a value."""
 
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
@@ -97,6 +98,7 @@ SERVICE = Service(
     consumes=(TOPIC,),
     produces=(CHANGES,),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=decode,
     load=load,
     evolve=evolve,

@@ -1,6 +1,6 @@
 """How the states of a batch are loaded and saved: a fixed number of statements, whatever the size of the batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, delete, select, update
@@ -29,15 +29,15 @@ from services.segment.population import (
     load_population,
     load_ruleset,
 )
-from shared.database import guard, put
+from shared.database import among, guard, put
 from shared.events.envelope import encode
 from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
 from shared.runtime.alignment import end
 
 DAY_MS = 86_400_000
-CHUNK = 500
-"""Bind values a statement: below every limit of both databases."""
+FEED = "feed"
+"""What a writer of class changes has alone."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Customer)
@@ -109,8 +109,8 @@ def load(connection: Connection, events: Sequence[SegmentEvent]) -> Work:
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
     """Customers by profile id; those not known are absent."""
     found: dict[str, Customer] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.customer.c.profile_id, names):
+        rows = connection.execute(select(tables.customer.c.body).where(these))
         for (body,) in rows:
             customer = _decoder.decode(body)
             found[customer.profile_id] = customer
@@ -128,17 +128,11 @@ def save(connection: Connection, work: Work) -> None:
     _save_customers(connection, touched)
     _save_due(connection, work, touched)
     _save_memberships(connection, work, touched)
-    _save_changes(connection, work.changes)
     _save_features(connection, work, touched)
     for mark in work.marks:
         if not mark.open:
             _end(connection, mark.name)
-
-
-def chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
-    """The names in stretches that fit one statement."""
-    for start in range(0, len(names), CHUNK):
-        yield names[start : start + CHUNK]
+    _save_changes(connection, work.changes)
 
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
@@ -160,8 +154,8 @@ def _save_due(connection: Connection, work: Work, touched: Sequence[Customer]) -
             held = c.held_by if c.held_by in work.company.imports else None
             rows.append({"profile_id": c.profile_id, "part": c.part, "due_at": c.due_at, "held_by": held})
     put(connection, tables.due, rows)
-    for chunk in chunks(gone):
-        connection.execute(delete(tables.due).where(tables.due.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.due.c.profile_id, gone):
+        connection.execute(delete(tables.due).where(these))
 
 
 def _same_timer(one: Customer, other: Customer) -> bool:
@@ -188,6 +182,11 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
 
 
 def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+    """Append to the feed. One writer after the other, each to its commit, so that nobody who reads on from a place can
+    miss a change that got its number earlier and was committed later. The last lock that a transaction takes."""
+    if not changes:
+        return
+    guard(connection, FEED, alone=True)
     rows = [
         {
             "profile_id": c.profile_id,

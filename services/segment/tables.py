@@ -14,6 +14,8 @@ from sqlalchemy import (
     Text,
 )
 
+from shared.database import PASSING, REWRITTEN
+
 metadata = MetaData()
 serial = Integer().with_variant(BigInteger, "postgresql")
 
@@ -25,6 +27,7 @@ customer = Table(
     Column("ruleset", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("customer_ruleset", "ruleset", "part"),
+    postgresql_with=REWRITTEN,
 )
 """One row per customer: his whole state, the partition his records come on, and the version of all definitions he was
 last evaluated under."""
@@ -47,6 +50,7 @@ recheck = Table(
     Column("profile_id", String, nullable=False),
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("part", "profile_id"),
+    postgresql_with=PASSING,
 )
 """Who must be looked at again by the owner of his partition, since the population moved when a day was closed (ms)."""
 

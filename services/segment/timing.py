@@ -9,8 +9,7 @@ from services.segment import closing, tables
 from services.segment.model import Due, Recheck, Refresh, SegmentEvent
 from services.segment.population import Company, load_company, load_company_alone
 from services.segment.queries import stale
-from services.segment.store import chunks
-from shared.database import put
+from shared.database import among, put
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
 
@@ -104,8 +103,8 @@ def _rechecks(connection: Connection, company: Company, part: int, limit: int) -
         found = _timers(connection, part, name, rows[0].at - 1, limit)
         if found:
             return found
-    for chunk in chunks([row.profile_id for row in rows]):
-        connection.execute(delete(table).where((table.c.part == part) & table.c.profile_id.in_(chunk)))
+    for these in among(connection, table.c.profile_id, [row.profile_id for row in rows]):
+        connection.execute(delete(table).where((table.c.part == part) & these))
     return [Recheck(profile_id=row.profile_id, at=from_ms(row.at)) for row in rows]
 
 
@@ -151,9 +150,9 @@ def _handed_out(connection: Connection, mark: Watermark, found: Sequence[Recheck
     at = {one.profile_id: one for one in found}
     own: list[Recheck] = []
     rows = []
-    for chunk in chunks(sorted(at)):
-        table = tables.customer
-        places = connection.execute(select(table.c.profile_id, table.c.part).where(table.c.profile_id.in_(chunk)))
+    table = tables.customer
+    for these in among(connection, table.c.profile_id, sorted(at)):
+        places = connection.execute(select(table.c.profile_id, table.c.part).where(these))
         for name, part in places:
             if part == mark.partition:
                 own.append(at[name])

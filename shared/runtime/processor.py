@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from shared.database import inbox, position, put, transaction
+from shared.database import among, inbox, position, put, transaction
 from shared.errors import Conflict, InvalidEvent
 from shared.events.outgoing import Outgoing
 from shared.log import Position, Record, TopicPartition
@@ -210,8 +210,8 @@ def _unseen(connection: Connection, service: Service, inputs: list[_Input]) -> l
             keys.setdefault(digests(identity), number)
     seen: set[tuple[bytes, bytes]] = set()
     names = [key for key, _ in keys]
-    for start in range(0, len(names), 500):
-        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(inbox.c.id.in_(names[start : start + 500])))
+    for these in among(connection, inbox.c.id, names):
+        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(these))
         seen.update((bytes(row[0]), bytes(row[1])) for row in rows)
     fresh = []
     for number, item in enumerate(inputs):

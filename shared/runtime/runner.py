@@ -15,15 +15,14 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
-from shared.database import create_tables
 from shared.errors import Unavailable, WrongSetting
 from shared.log import Log
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Loop
 from shared.runtime.measure import Lag
 from shared.runtime.process import Process
+from shared.runtime.schema import prepare
 from shared.runtime.service import Context, Service
 from shared.runtime.web import CheckResult, build
 from shared.security import Keys
@@ -64,7 +63,7 @@ class Platform:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Create what is missing in the databases and make the loops."""
+        """Migrate the databases and make the loops."""
         for service in self.services:
             engine = self.engine_of(service.name)
             loop = Loop(service, engine, self._process())
@@ -76,7 +75,7 @@ class Platform:
                 nudge=loop.nudge,
                 metrics=self.metrics,
             )
-            create_tables(engine, service.metadata, partial(_start, service, context))
+            prepare(engine, service, partial(_start, service, context))
             self.hosted.append(Hosted(service, engine, context, loop))
 
     def _process(self) -> Process:
@@ -150,7 +149,7 @@ class Platform:
         try:
             with one.engine.connect() as connection:
                 return one.service.timers.overdue(connection, self.clock())
-        except DBAPIError:
+        except Unavailable:
             # The database is away: readiness tells; the other figures are still worth their scrape.
             return 0
 

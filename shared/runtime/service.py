@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from fastapi import APIRouter
@@ -83,7 +84,8 @@ class Service:
     `event_ms` is an event's own time; `describe` gives its type and, where it is known and live, its arrival at our
     door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
     function that tells of one event after the other the moment (ms) at which it, and with it the rest of its slice,
-    must wait for the other partitions or for the close of a day; None: it may be applied.
+    must wait for the other partitions or for the close of a day; None: it may be applied. `migrations` is the folder of
+    the revisions that make the tables of `metadata`.
     """
 
     name: str
@@ -106,3 +108,4 @@ class Service:
     gated: Mapping[str, str] | None = None
     start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
+    migrations: Path | None = None

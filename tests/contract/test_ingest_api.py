@@ -13,12 +13,13 @@ import httpx
 import pytest
 from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
+from sqlalchemy import Engine
 
 from services.ingest import letters, store
 from services.ingest.appender import Appender
 from services.ingest.service import SERVICE
 from services.ingest.service import build as build_service
-from shared.database import create_tables, open_sqlite, transaction
+from shared.database import transaction
 from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
@@ -29,6 +30,7 @@ from shared.runtime.service import Context
 from shared.runtime.web import build
 from shared.security import StoredKeys
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 
 NOW = datetime(2026, 11, 20, 10, 15, 3, tzinfo=UTC)
 PROBLEM = "application/problem+json"
@@ -74,25 +76,26 @@ class House:
 
 
 @asynccontextmanager
-async def opened(folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]:
-    engine = open_sqlite(folder / "ingest.db")
-    create_tables(engine, store.metadata)
+async def opened(engine: Engine, folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]:
     log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
     context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
     keys = StoredKeys(lambda: transaction(engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
-    keys.prepare()
     app = build("ingest", [build_service(settings).router(context)], keys, {}, Metrics("test"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"authorization": "Bearer admin-key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         yield House(client, log, context, keys)
     await log.close()
-    engine.dispose()
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with opened(tmp_path, {}) as found:
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
+
+
+@pytest.fixture
+async def house(engine: Engine, tmp_path: Path) -> AsyncIterator[House]:
+    async with opened(engine, tmp_path, {}) as found:
         yield found
 
 
@@ -332,15 +335,15 @@ def _refusal() -> Any:
     raise AssertionError("an empty purchase was accepted")
 
 
-async def test_under_the_clock_of_events_nothing_is_in_the_future(tmp_path: Path) -> None:
-    async with opened(tmp_path, {"clock": "events"}) as house:
+async def test_under_the_clock_of_events_nothing_is_in_the_future(engine: Engine, tmp_path: Path) -> None:
+    async with opened(engine, tmp_path, {"clock": "events"}) as house:
         await house.post({**purchase(), "time": "2027-01-01T00:00:00Z"})
         (record,) = await house.topic("interactions")
         assert json.loads(record.value or b"")["time"] == "2027-01-01T00:00:00Z"
 
 
-async def test_a_log_that_is_away_is_told_and_nothing_is_kept(tmp_path: Path) -> None:
-    async with opened(tmp_path, {}) as house:
+async def test_a_log_that_is_away_is_told_and_nothing_is_kept(engine: Engine, tmp_path: Path) -> None:
+    async with opened(engine, tmp_path, {}) as house:
         await house.log.close()
         answer = await house.post([purchase(1), purchase(2, total=-1)])
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

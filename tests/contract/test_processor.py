@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from fastapi import APIRouter
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
 
-from shared.database import create_tables, open_sqlite, outbox, put
+from shared.database import outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
 from shared.events.dead_letters import DeadLetter
 from shared.events.envelope import decode as decode_event
@@ -26,6 +26,7 @@ from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 
 metadata = MetaData()
 counted = Table("counted", metadata, Column("name", String, primary_key=True), Column("count", Integer, nullable=False))
@@ -88,11 +89,8 @@ SERVICE = Service(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "counter.db")
-    create_tables(opened, metadata)
-    yield opened
-    opened.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE, metadata)
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """The store and the REST of the profile service, on every database there is."""
 
-import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from services.profile.identity import HUB_CUSTOMERS
 from services.profile.model import body_of, own_id
 from services.profile.service import SERVICE
 from services.profile.work import Work
-from shared.database import open_sqlite, transaction
+from shared.database import transaction
 from shared.errors import Conflict, InvalidEvent, Unavailable
 from shared.events.envelope import Event, decode, encode
 from shared.events.identifiers import Identifier
@@ -30,23 +29,18 @@ from shared.log import Position, Record, Told, TopicPartition
 from shared.log.sqlite import SqliteLog
 from shared.runtime.service import Context
 from shared.runtime.web import Cursor, build
-from shared.security import StoredKeys, first_keys
+from shared.security import StoredKeys
 from shared.telemetry import Metrics
 from tests.builders import chat, consent, email, identified, interaction, linked, moment, purchase, split
+from tests.conftest import Opener
 from tests.core.test_profile_core import bare, fold, records
 
 ANA = {"customer_id": "C1", "email": "ana@example.com"}
-POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
 
 
-@pytest.fixture(params=["sqlite", *(["postgres"] if POSTGRES else [])])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    engine = open_sqlite(tmp_path / "profile.db") if request.param == "sqlite" else create_engine(POSTGRES)
-    with transaction(engine) as connection:
-        store.metadata.drop_all(connection)
-        store.metadata.create_all(connection)
-    yield engine
-    engine.dispose()
+@pytest.fixture
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 def apply(engine: Engine, *events: Event) -> Work:
@@ -208,13 +202,10 @@ def test_what_is_no_event_is_refused_for_good() -> None:
 class House:
     """The service with its web side and a log; `settle` applies what the REST has appended."""
 
-    def __init__(self, folder: Path) -> None:
-        self.engine = open_sqlite(folder / "profile.db")
-        with transaction(self.engine) as connection:
-            store.metadata.create_all(connection)
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
         self.log = SqliteLog(folder / "log.db", 1, lambda: 0)
         keys = StoredKeys(create_engine(f"sqlite:///{folder}/keys.db").begin, lambda: moment(0), {"admin": "root"})
-        first_keys(keys, {"admin": "root"}, None)
         self.settings: dict[str, Any] = {}
         context = Context(
             engine=self.engine,
@@ -251,12 +242,11 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    house = House(tmp_path)
+async def house(engine: Engine, tmp_path: Path) -> AsyncIterator[House]:
+    house = House(engine, tmp_path)
     yield house
     await house.web.aclose()
     await house.log.close()
-    house.engine.dispose()
 
 
 async def test_rest_finds_a_customer_by_any_identifier(house: House) -> None:

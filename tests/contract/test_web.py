@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 
+from services.composition import KEYS
+from shared.database import open_sqlite, transaction, translate
+from shared.database.migrating import migrate
 from shared.errors import Conflict, Fault, InvalidEvent, Unavailable
 from shared.runtime.clock import system
 from shared.runtime.web import (
@@ -33,7 +37,7 @@ from shared.runtime.web import (
     needs,
     paged,
 )
-from shared.security import GRANTS, StoredKeys, first_keys
+from shared.security import GRANTS, StoredKeys
 from shared.telemetry import Metrics, configure
 
 PROBLEM = "application/problem+json"
@@ -68,6 +72,7 @@ def shop() -> APIRouter:
     @router.get("/sql")
     def sql(statement: str) -> None:
         engine = create_engine("sqlite:////nowhere/at/all.db" if statement == "away" else "sqlite://")
+        translate(engine)
         with engine.connect() as connection:
             connection.execute(text(statement))
 
@@ -96,8 +101,9 @@ def shop() -> APIRouter:
 
 
 def application(folder: Path, checks: dict[str, Check] | None = None) -> FastAPI:
-    keys = StoredKeys(create_engine(f"sqlite:///{folder}/keys.db").begin, system, {"admin": "root", "write": "w"})
-    first_keys(keys, {"admin": "root", "write": "w"}, None)
+    engine = open_sqlite(folder / "keys.db")
+    migrate(engine, [KEYS])
+    keys = StoredKeys(partial(transaction, engine), system, {"admin": "root", "write": "w"})
     return build("test", [shop()], keys, checks or {}, Metrics("1.2.3"))
 
 

@@ -8,8 +8,6 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.errors import Conflict, InvalidEvent, Unavailable
@@ -34,8 +32,6 @@ CODES: Mapping[int, str] = {
 }
 MOST_ERRORS = 100
 INVALID_PARAMETER = "invalid_parameter"
-# Of SQLite's errors these mean that the file cannot be used at this moment; the others are faults of ours.
-_SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
 
 
 class Problem(HTTPException):
@@ -114,16 +110,6 @@ def of_unavailable(error: Unavailable) -> Problem:
     return Problem(503, "unavailable", str(error), headers={"Retry-After": str(seconds)})
 
 
-def is_away(error: Exception) -> bool:
-    """Whether a database error means that the database cannot be used now, rather than that a statement is wrong."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, OperationalError | InterfaceError):
-        return False
-    name = getattr(error.orig, "sqlite_errorname", None)
-    return name is None or str(name).startswith(_SQLITE_AWAY)
-
-
 def of_any(error: Exception) -> Problem:
     """The problem of whatever an endpoint raised."""
     match error:
@@ -137,8 +123,6 @@ def of_any(error: Exception) -> Problem:
             return of_unavailable(error)
         case Conflict():
             return Problem(409, "conflict", str(error))
-        case _ if is_away(error):
-            return of_unavailable(Unavailable("the database does not answer"))
     return Problem(500, "internal_error", "the server failed; the error was recorded")
 
 

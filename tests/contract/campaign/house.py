@@ -1,7 +1,6 @@
 """One campaign service with a clock in the test's hand, and the records that reach it."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,11 +24,10 @@ from shared.log.sqlite import SqliteLog
 from shared.runtime.processor import fire
 from shared.runtime.service import Context, Watermark
 from shared.runtime.web import build
-from shared.security import StoredKeys, first_keys
+from shared.security import StoredKeys
 from shared.telemetry import Metrics
 
 NOON = datetime(2026, 5, 25, 12, 0, tzinfo=UTC)
-POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
 
 
 class House:
@@ -180,7 +178,6 @@ async def opt_outs(house: House) -> list[Event]:
 async def web_of(house: House, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The service's REST as an administrator sees it."""
     keys = StoredKeys(create_engine(f"sqlite:///{folder}/keys.db").begin, lambda: NOON, {"admin": "root"})
-    first_keys(keys, {"admin": "root"}, None)
     app = build("campaign", [SERVICE.router(house.context)], keys, {}, Metrics("1"))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(
