@@ -11,13 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine
 
 from services.ingest.compatible.answers import PREFLIGHT_SECONDS
 from services.ingest.compatible.browser import GIF
 from services.ingest.compatible.routes import BATCHES, SINGLES
 from services.ingest.pressure import Pressure
+from services.ingest.service import SERVICE
 from shared.errors import Unavailable
 from shared.runtime.web import Problem
+from tests.conftest import Opener
 from tests.contract.test_ingest_api import NOW, PROBLEM, House, opened
 
 KEY = {"authorization": "Basic " + base64.b64encode(b"write-key:").decode()}
@@ -51,8 +54,13 @@ class Tracked:
 
 
 @pytest.fixture
-async def tracked(tmp_path: Path) -> AsyncIterator[Tracked]:
-    async with opened(tmp_path, {}) as house:
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
+
+
+@pytest.fixture
+async def tracked(engine: Engine, tmp_path: Path) -> AsyncIterator[Tracked]:
+    async with opened(engine, tmp_path, {}) as house:
         yield Tracked(house)
 
 
@@ -490,15 +498,15 @@ async def test_a_letter_can_be_repaired(tracked: Tracked) -> None:
     assert (await tracked.only())["data"]["total"] == "5"
 
 
-async def test_a_letter_is_replayed_with_names_that_are_known_now(tmp_path: Path) -> None:
+async def test_a_letter_is_replayed_with_names_that_are_known_now(engine: Engine, tmp_path: Path) -> None:
     event = track(1, event="Order Completed", properties={"order": "o", "sum": "5"})
-    async with opened(tmp_path, {}) as house:
+    async with opened(engine, tmp_path, {}) as house:
         assert rejections(await Tracked(house).batch(event)) == [(0, "schema_violation")]
     more = tmp_path / "more.yaml"
     more.write_text(
         "events:\n- {name: order  completed, type: purchase.completed, fields: {order_id: order, total: sum}}"
     )
-    async with opened(tmp_path, {"mapping_file": more}) as house:
+    async with opened(engine, tmp_path, {"mapping_file": more}) as house:
         (letter,) = await house.letters()
         assert (await house.client.post(f"/v1/dead-letters/{letter['id']}/replay")).status_code == 200
         found = await Tracked(house).only()
@@ -572,8 +580,8 @@ async def test_a_log_that_is_away(tracked: Tracked) -> None:
     assert answer.headers["access-control-expose-headers"].startswith("Retry-After")
 
 
-async def test_a_key_that_sends_too_much(tmp_path: Path) -> None:
-    async with opened(tmp_path, {"rate_limit": 50.0}) as house:
+async def test_a_key_that_sends_too_much(engine: Engine, tmp_path: Path) -> None:
+    async with opened(engine, tmp_path, {"rate_limit": 50.0}) as house:
         tracked = Tracked(house)
         assert (await tracked.batch(*(track(n) for n in range(200)))).status_code == 200
         for answer in (await tracked.batch(track()), await tracked.post("/v1/events", [], **KEY)):
