@@ -15,11 +15,13 @@ from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
 from sqlalchemy import Engine
 
+from services.composition import KEYS
 from services.ingest import letters, store
 from services.ingest.appender import Appender
 from services.ingest.service import SERVICE
 from services.ingest.service import build as build_service
-from shared.database import transaction
+from shared.database import open_sqlite, transaction
+from shared.database.migrating import migrate
 from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
@@ -79,13 +81,16 @@ class House:
 async def opened(engine: Engine, folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]:
     log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
     context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
-    keys = StoredKeys(lambda: transaction(engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
+    keys_engine = open_sqlite(folder / "keys.db")
+    migrate(keys_engine, [KEYS])
+    keys = StoredKeys(lambda: transaction(keys_engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
     app = build("ingest", [build_service(settings).router(context)], keys, {}, Metrics("test"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"authorization": "Bearer admin-key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         yield House(client, log, context, keys)
     await log.close()
+    keys_engine.dispose()
 
 
 @pytest.fixture
