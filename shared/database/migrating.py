@@ -158,7 +158,7 @@ def run(environment: EnvironmentContext | Any) -> None:
         target_metadata=chain.metadata,
         render_as_batch=True,
         render_item=_rendered,
-        compare_type=_type_changed,
+        compare_type=changed_types,
         include_name=lambda name, kind, parents: kind != "table" or name not in leave,
     )
     environment.run_migrations()
@@ -180,6 +180,6 @@ def _rendered(kind: str, value: Any, context: Any) -> str | Literal[False]:
     return False
 
 
-def _type_changed(context: Any, told: Any, column: Any, found: Any, wanted: Any) -> bool | None:
+def changed_types(context: Any, told: Any, column: Any, found: Any, wanted: Any) -> bool | None:
     """Texts are all of one type; the rest is alembic's to compare."""
     return False if isinstance(found, String) and isinstance(wanted, String) else None
