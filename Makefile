@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-ver
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test check fmt bench lock
+.PHONY: setup run test check fmt bench lock revision
 
 setup: $(VENV)/.installed
 
@@ -29,6 +29,11 @@ check: $(VENV)/.installed-dev
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# make revision OWNER=profile WHAT="What changes": the draft of a migration, from what the tables in the code are now.
+revision: $(VENV)/.installed-dev
+	$(BIN)/python -m services.migrate "$(OWNER)" "$(WHAT)"
+	$(BIN)/ruff format --quiet services shared
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)

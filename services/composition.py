@@ -43,7 +43,6 @@ SERVICES: dict[str, Callable[[Mapping[str, Any]], Service]] = {
 
 TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,200}")
 """What Kafka allows in the name of a topic."""
-
 KEYS = Chain("keys", Path(security.__file__).parent / "migrations", security.metadata)
 """What makes the tables of the API keys."""
 
@@ -150,8 +149,8 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
         "smtp_url": settings.smtp_url.get_secret_value() if settings.smtp_url else None,
         "mail_from": settings.mail_from,
         "public_url": (settings.public_url or address).rstrip("/"),
-        "audience_language": AudienceLanguage(settings.currency),
         "secret": _secret(settings),
+        "audience_language": AudienceLanguage(settings.currency),
         "send_history": "outbox" if reactions_on_history else "mute",
     }
 

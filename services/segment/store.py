@@ -132,7 +132,7 @@ def save(connection: Connection, work: Work) -> None:
     for mark in work.marks:
         if not mark.open:
             _end(connection, mark.name)
-    _save_changes(connection, work.changes)
+    save_changes(connection, work.changes)
 
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
@@ -181,7 +181,7 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
     put(connection, tables.membership, rows)
 
 
-def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+def save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
     """Append to the feed. One writer after the other, each to its commit, so that nobody who reads on from a place can
     miss a change that got its number earlier and was committed later. The last lock that a transaction takes."""
     if not changes:
