@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from services.profile.api import router
 from services.profile.core import evolve, react
 from services.profile.model import hear
-from services.profile.store import load, metadata, save
+from services.profile.store import load, save
+from services.profile.tables import metadata
 from services.profile.work import Work
 from shared.errors import Fault, InvalidEvent
 from shared.events.envelope import Event, event_key
