@@ -41,10 +41,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Blackening(msgspec.Struct, frozen=True):
-    """By what an erased customer is found in the log: digests of his identifiers, and his profile ids."""
+    """By what an erased customer is found in the log: digests of his identifiers, his profile ids, and when.
+
+    `at` is the moment of the erasure (ms), `until` that of the request by the clock on the wall, as records have it.
+    """
 
     names: frozenset[str]
     profile_ids: frozenset[str]
+    at: int
+    until: int
 
 
 _removals = msgspec.json.Decoder(tuple[Removal, ...])
@@ -73,7 +78,7 @@ def _opened(about: Erasure, at: int) -> dict[str, Any]:
         "requested_at": at,
         "applied_at": None,
         "stores": b"[]",
-        "names": msgspec.json.encode(Blackening(frozenset(about.names), frozenset((about.profile_id,)))),
+        "names": msgspec.json.encode(Blackening(frozenset(about.names), frozenset((about.profile_id,)), at, at)),
         "blackened": 1,
     }
 
@@ -90,11 +95,15 @@ def forget(connection: Connection, work: Work, after: State) -> None:
         "events": _remove_events(connection, sorted(gone.identifiers)),
         "mentions": _strip_neighbours(connection, gone, at),
     }
-    names = msgspec.json.encode(Blackening(frozenset(gone.named), gone.profile_ids))
+    names = msgspec.json.encode(Blackening(frozenset(gone.named), gone.profile_ids, at, _asked_at(after.cause)))
     accept(connection, about, at)
     row = {"applied_at": at, "names": names, "blackened": 0}
     connection.execute(update(erasure).where(erasure.c.erasure_id == about.erasure_id).values(**row))
     _add(connection, about.erasure_id, Removal("profile", removed, from_ms(at)))
+
+
+def _asked_at(cause: Event) -> int:
+    return to_ms(cause.receivedat or cause.time)
 
 
 def _remove_events(connection: Connection, names: Sequence[Identifier]) -> int:

@@ -1,6 +1,7 @@
 """Topic `erasures`: who was erased, told by digests only, and what each store has removed of him."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from shared.events.envelope import Event, derived_id, raw
-from shared.events.identifiers import PRIORITY, Identifier
+from shared.events.identifiers import KINDS, PRIORITY, Identifier
 from shared.events.outgoing import Outgoing, say
 
 TOPIC = "erasures"
@@ -37,6 +38,9 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     removed: dict[str, int]
 
 
+_ALIASES = {"userId": "customer_id", "previousId": "customer_id", "anonymousId": "device_id"}
+_WORD = re.compile(r"[^\s\"',;:{}\[\]<>()=&|]+")
+
 erasure_in = msgspec.json.Decoder(Erasure)
 removed_in = msgspec.json.Decoder(Removed)
 
@@ -60,9 +64,16 @@ def confirm(store: str, about: Erasure, removed: Mapping[str, int], at: datetime
     return say(TOPIC, about.erasure_id, event)
 
 
-def mentions(value: Any, names: Collection[str]) -> bool:
-    """Whether a JSON value that somebody sent names one of the erased, wherever in it: `names` are digests."""
-    return any(digest_of(found) in names for found in _named_in(value))
+def mentions(original: bytes, names: Collection[str]) -> bool:
+    """Whether bytes that somebody sent name one of the erased, wherever in them: `names` are digests.
+
+    JSON is searched by the names of its members. Anything else by its words, which may be too much, never too little.
+    """
+    try:
+        found = _named_in(msgspec.json.decode(original))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        found = _words_of(original.decode("utf-8", "replace"))
+    return any(digest_of(name) in names for name in found)
 
 
 def _named_in(value: Any) -> Iterator[Identifier]:
@@ -72,11 +83,17 @@ def _named_in(value: Any) -> Iterator[Identifier]:
     elif isinstance(value, dict):
         if value.get("kind") in PRIORITY and isinstance(value.get("value"), str | int):
             yield Identifier(value["kind"], _spelled(value["kind"], value["value"]))
-        for name, item in value.items():
-            if name in PRIORITY and isinstance(item, str | int):
-                yield Identifier(name, _spelled(name, item))
+        for member, item in value.items():
+            kind = _ALIASES.get(member, member)
+            if kind in PRIORITY and isinstance(item, str | int):
+                yield Identifier(kind, _spelled(kind, item))
             else:
                 yield from _named_in(item)
+
+
+def _words_of(text: str) -> Iterator[Identifier]:
+    for word in _WORD.findall(text):
+        yield from (Identifier(kind, _spelled(kind, word)) for kind in KINDS)
 
 
 def _spelled(kind: str, value: str | int) -> str:
