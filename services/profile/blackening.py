@@ -52,10 +52,10 @@ class Blackener:
         """One pass for every erasure that waits for one."""
         with self._context.engine.connect() as connection:
             wanted = receipts.to_blacken(connection)
-        for erasure_id, about in wanted.items():
+        for erasure_id, seen, about in wanted:
             changed = asyncio.run(self._blacken(about))
             with transaction(self._context.engine) as connection:
-                receipts.blackened(connection, erasure_id, changed, self._context.clock())
+                receipts.blackened(connection, erasure_id, seen, changed, self._context.clock())
 
     async def _blacken(self, about: Blackening) -> Mapping[str, int]:
         """The number of records by topic; none in a log that forgets by compaction and retention only."""

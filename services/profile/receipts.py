@@ -79,7 +79,7 @@ def _opened(about: Erasure, at: int) -> dict[str, Any]:
         "applied_at": None,
         "stores": b"[]",
         "names": msgspec.json.encode(Blackening(frozenset(about.names), frozenset((about.profile_id,)), at, at)),
-        "blackened": 1,
+        "pending": 0,
     }
 
 
@@ -97,7 +97,7 @@ def forget(connection: Connection, work: Work, after: State) -> None:
     }
     names = msgspec.json.encode(Blackening(frozenset(gone.named), gone.profile_ids, at, _asked_at(after.cause)))
     accept(connection, about, at)
-    row = {"applied_at": at, "names": names, "blackened": 0}
+    row = {"applied_at": at, "names": names, "pending": 1}
     connection.execute(update(erasure).where(erasure.c.erasure_id == about.erasure_id).values(**row))
     _add(connection, about.erasure_id, Removal("profile", removed, from_ms(at)))
 
@@ -135,19 +135,20 @@ def note(connection: Connection, removals: Sequence[Event]) -> None:
         told = removed_in.decode(one.data)
         if _add(connection, told.erasure_id, Removal(told.store, told.removed, one.receivedat or one.time)):
             again = update(erasure).where(erasure.c.erasure_id == told.erasure_id)
-            connection.execute(again.values(blackened=0))
+            connection.execute(again.values(pending=erasure.c.pending + 1))
 
 
-def blackened(connection: Connection, erasure_id: str, removed: Mapping[str, int], at: datetime) -> None:
-    """Enter into a receipt what was blackened in the log."""
+def blackened(connection: Connection, erasure_id: str, seen: int, removed: Mapping[str, int], at: datetime) -> None:
+    """Enter into a receipt what was blackened in the log; `seen` is how many reasons there were when it began."""
     _add(connection, erasure_id, Removal("log", dict(removed), at))
-    connection.execute(update(erasure).where(erasure.c.erasure_id == erasure_id).values(blackened=1))
+    same = (erasure.c.erasure_id == erasure_id) & (erasure.c.pending == seen)
+    connection.execute(update(erasure).where(same).values(pending=0))
 
 
-def to_blacken(connection: Connection) -> dict[str, Blackening]:
-    """The erasures for which the log is to be gone through."""
-    rows = connection.execute(select(erasure.c.erasure_id, erasure.c.names).where(erasure.c.blackened == 0))
-    return {erasure_id: _blackenings.decode(names) for erasure_id, names in rows}
+def to_blacken(connection: Connection) -> list[tuple[str, int, Blackening]]:
+    """The erasures for which the log is to be gone through, with the number of reasons for it."""
+    query = select(erasure.c.erasure_id, erasure.c.pending, erasure.c.names).where(erasure.c.pending > 0)
+    return [(name, pending, _blackenings.decode(names)) for name, pending, names in connection.execute(query)]
 
 
 def _add(connection: Connection, erasure_id: str, removal: Removal) -> bool:
@@ -173,7 +174,7 @@ def find(connection: Connection, erasure_id: str) -> Receipt | None:
 
 def _receipt(row: Row[Any]) -> Receipt:
     stores = _removals.decode(row.stores)
-    complete = row.blackened and {one.store for one in stores} >= {*STORES}
+    complete = not row.pending and {one.store for one in stores} >= {*STORES}
     state = "accepted" if row.applied_at is None else "complete" if complete else "applied"
     return Receipt(
         erasure_id=row.erasure_id,

@@ -68,7 +68,7 @@ erasure = Table(
     Column("applied_at", BigInteger),
     Column("stores", LargeBinary, nullable=False),
     Column("names", LargeBinary, nullable=False),
-    Column("blackened", Integer, nullable=False),
+    Column("pending", Integer, nullable=False),
 )
 """Receipts: what each store has removed, as JSON; `names` are digests and all profile ids, to find in the log what is
-to be blackened; `blackened` is 0 while the log is still to be gone through (again)."""
+to be blackened; `pending` counts the reasons to go through the log (again), 0 when there is none."""

@@ -157,7 +157,7 @@ def fire(service: Service, events: Sequence[Any], connection: Connection) -> lis
         said.extend(service.react(before, after))
         work.replace(before, after)
     service.save(connection, work)
-    return said
+    return said + list(service.report(work)) if service.report is not None else said
 
 
 def fence(connection: Connection, slices: Sequence[Slice]) -> None:
