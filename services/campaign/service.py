@@ -76,7 +76,7 @@ def _workers(context: Context) -> Sequence[Callable[[Callable[[], bool]], None]]
 SERVICE = Service(
     name="campaign",
     consumes=("profiles", "segment-changes"),
-    produces=("messages", "interactions"),
+    produces=("messages", "interactions", "erasures"),
     metadata=metadata,
     migrations=Path(__file__).parent / "migrations",
     decode=reading.read,
@@ -92,6 +92,7 @@ SERVICE = Service(
     timers=Timers(next_due=store.next_due, due=store.due, overdue=store.overdue),
     upstream=UPSTREAM,
     gated={"profiles": "segment"},
+    report=lambda work: cast(Work, work).confirmed,
     start=_start,
     workers=_workers,
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.ingest.forwarding import forward
-from services.ingest.model import Accepted, Door, Incoming
+from services.ingest.model import Accepted, Door, Forgotten, Incoming
 from shared.events.outgoing import Outgoing
 
 
@@ -11,6 +11,8 @@ def evolve(state: Door, event: Incoming) -> Door:
     """The door after an event or a letter; a letter that is kept already stays as it is, with its repair."""
     if isinstance(event, Accepted):
         return Door(accepted=event, letter=state.letter)
+    if isinstance(event, Forgotten):
+        return state
     return state if state.letter is not None else Door(accepted=state.accepted, letter=event)
 
 

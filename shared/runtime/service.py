@@ -85,7 +85,8 @@ class Service:
     door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
     function that tells of one event after the other the moment (ms) at which it, and with it the rest of its slice,
     must wait for the other partitions or for the close of a day; None: it may be applied. `migrations` is the folder of
-    the revisions that make the tables of `metadata`.
+    the revisions that make the tables of `metadata`. `report` tells what saving itself has to tell: what was counted when
+    an erased customer's rows were removed.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Service:
     timers: Timers | None = None
     upstream: tuple[tuple[str, str], ...] = ()
     gated: Mapping[str, str] | None = None
+    report: Callable[[Any], Sequence[Outgoing]] | None = None
     start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
     migrations: Path | None = None

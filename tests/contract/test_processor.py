@@ -17,8 +17,9 @@ from shared.events.dead_letters import DeadLetter
 from shared.events.envelope import decode as decode_event
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
-from shared.log import Log, Position, Record, TopicPartition
+from shared.log import BLACKENED, Log, Position, Record, Rewritable, TopicPartition
 from shared.log.sqlite import open_log
+from shared.runtime.claiming import verify
 from shared.runtime.guards import LogChanged, StoppedByDeadLetters
 from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
@@ -172,6 +173,16 @@ def test_a_dead_letter_keeps_the_headers_of_its_record(engine: Engine) -> None:
     assert [(name, base64.b64decode(value)) for name, value in letter.headers] == list(sent.headers)
 
 
+def test_what_was_blackened_is_passed_over_and_what_saving_tells_is_said(engine: Engine) -> None:
+    told = Outgoing("erasures", "e", b"gone")
+    reporting = Service(**{**{n: getattr(SERVICE, n) for n in Service.__slots__}, "report": lambda work: [told]})
+    empty = records("x")[0]._replace(value=None, headers=((BLACKENED, b""),))
+    applied = process(engine, reporting, [Slice(claimed(engine), [empty, *records("a#1", start=1)])])
+    assert (counts(engine), applied.rejected) == ({"a": 1}, [])
+    assert [record.topic for record in applied.said] == ["totals", "erasures"]
+    assert applied.claims[0].position.offset == 2
+
+
 def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
     def failing(connection: Connection, work: Counts) -> None:
         save(connection, work)
@@ -206,6 +217,18 @@ async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, lo
     await log.append([Outgoing("words", "x", b"x#1"), Outgoing("words", "x", b"x#2"), Outgoing("words", "x", b"x#3")])
     with pytest.raises(LogChanged, match="another record"):
         await loop_of(engine, log).run()
+
+
+async def test_a_log_that_was_blackened_is_still_the_log_that_was_read(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "a", b"a#1")])
+    record = await log.read(PLACE, 0)
+    assert record is not None
+    process(engine, SERVICE, [Slice(claimed(engine), [record])])
+    held, last = claim(engine, PLACE, "me")
+    await verify(log, held, last)
+    assert isinstance(log, Rewritable)
+    await log.blacken(lambda record: record._replace(value=None))
+    await verify(log, held, last)
 
 
 async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, log: Log) -> None:
