@@ -146,9 +146,16 @@ def _array_loosely(body: bytes) -> tuple[Sent, ...]:
 
 def _item(value: bytes) -> Sent:
     try:
-        return _sent(value)
+        return Sent(value, _decoded(value))
     except InvalidEvent as error:
         return Sent(value, None, error)
+
+
+def _decoded(value: bytes) -> Any:
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return read_loosely(value)
 
 
 def _attributes(headers: Mapping[str, bytes]) -> dict[str, str]:

@@ -78,7 +78,7 @@ async def _check_accepted(house: House) -> None:
         event = decode(value)
         DECODERS[event.type].decode(event.data)
         again, _ = accept_bytes(json.loads(value), event.receivedat or event.time, {"region": "ES"}, clamp=False)
-        assert json.loads(again.data) == json.loads(event.data)
+        assert json.loads(bytes(again.data)) == json.loads(bytes(event.data))
 
 
 async def _check_letters(house: House) -> None:
