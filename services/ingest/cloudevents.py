@@ -24,9 +24,20 @@ MAIN_TYPES = {
 """The source topics, and the type of a plain JSON value on each."""
 
 _NATURAL_KEYS = {"purchases": "order_id", "calls": "call_id", "emails": "message_id"}
-_MARK = b"\xef\xbb\xbf"
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark that some senders put before their JSON."""
+
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _number(text: str) -> int | float:
+    """A number in the one spelling that equal numbers share: 5.0 is 5."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+_values = msgspec.json.Decoder(float_hook=_number)
 _encoder = msgspec.json.Encoder()
 
 
@@ -58,7 +69,7 @@ class Posted(NamedTuple):
 def read_json(value: bytes) -> Any:
     """The JSON value of bytes. Raises InvalidEvent `invalid_json`."""
     try:
-        return msgspec.json.decode(value.removeprefix(_MARK))
+        return _values.decode(value.removeprefix(MARK))
     except RecursionError as error:
         raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
     except UnicodeDecodeError as error:
@@ -70,7 +81,7 @@ def read_json(value: bytes) -> Any:
 def read_loosely(value: bytes) -> Any:
     """The JSON value of bytes, halves of surrogate pairs and huge numbers included. Raises InvalidEvent."""
     try:
-        return json.loads(value.removeprefix(_MARK).decode(), parse_constant=_no_number)
+        return json.loads(value.removeprefix(MARK).decode(), parse_float=_number, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
     except RecursionError as error:
@@ -106,7 +117,7 @@ def read_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Posted:
         return Posted((_binary(_attributes(named), content_type, body),), True)
     if media not in ("", "application/json"):
         raise MediaTypeError(media)
-    if body.removeprefix(_MARK).lstrip()[:1] == b"[":
+    if body.removeprefix(MARK).lstrip()[:1] == b"[":
         return Posted(_array(body), False)
     return Posted((_sent(body),), True)
 
@@ -130,7 +141,7 @@ def _sent(body: bytes) -> Sent:
 
 def _array(body: bytes) -> tuple[Sent, ...]:
     try:
-        found = _items.decode(body.removeprefix(_MARK))
+        found = _items.decode(body.removeprefix(MARK))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return _array_loosely(body)
     return tuple(_item(bytes(item)) for item in found)
@@ -146,14 +157,15 @@ def _array_loosely(body: bytes) -> tuple[Sent, ...]:
 
 def _item(value: bytes) -> Sent:
     try:
-        return Sent(value, _decoded(value))
+        return Sent(value, decoded(value))
     except InvalidEvent as error:
         return Sent(value, None, error)
 
 
-def _decoded(value: bytes) -> Any:
+def decoded(value: bytes) -> Any:
+    """The JSON value of one event of several, read loosely where it must be. Raises InvalidEvent."""
     try:
-        return msgspec.json.decode(value)
+        return _values.decode(value)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return read_loosely(value)
 
@@ -192,7 +204,7 @@ def _binary(attributes: Mapping[str, str], content_type: str, body: bytes) -> Se
         faults = tuple(Fault(fault.detail, "/data") for fault in error.faults)
         return Sent(_encoder.encode(envelope), envelope, InvalidEvent(INVALID_JSON, faults))
     envelope["data"] = data
-    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(_MARK))}), envelope)
+    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(MARK))}), envelope)
 
 
 def read_record(record: Record) -> object:

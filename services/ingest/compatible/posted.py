@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.ingest.acceptance import INVALID_JSON
-from services.ingest.cloudevents import read_loosely, written
+from services.ingest.cloudevents import MARK, decoded, read_loosely, written
 from shared.errors import Fault, InvalidEvent
 
 MOST_EVENTS = 2_500
@@ -15,8 +15,6 @@ MOST_EVENTS = 2_500
 INVALID_BATCH = "invalid_batch"
 BATCH_TOO_LONG = "batch_too_long"
 SECRET = "writeKey"
-
-_MARK = b"\xef\xbb\xbf"
 
 
 class Item(NamedTuple):
@@ -51,7 +49,7 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 def read_batch(body: bytes) -> Posted:
     """The events of `{"batch": […]}`. Raises InvalidEvent `invalid_json`, `invalid_batch`, `batch_too_long`."""
     try:
-        found = _batch.decode(body.removeprefix(_MARK))
+        found = _batch.decode(body.removeprefix(MARK))
         raw = found.batch if isinstance(found.batch, msgspec.Raw) else b"null"
         items = _items.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -89,10 +87,7 @@ def read_single(body: bytes) -> Posted:
 
 def _item(original: bytes, value: object) -> Item:
     if value is None:
-        try:
-            value = msgspec.json.decode(original.removeprefix(_MARK))
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            value = read_loosely(original)
+        value = decoded(original.removeprefix(MARK))
     if isinstance(value, dict) and SECRET in value:
         value = {name: member for name, member in value.items() if name != SECRET}
         original = written(value)
