@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-ver
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test check fmt bench lock revision
+.PHONY: setup run test check fmt fuzz bench lock revision
 
 setup: $(VENV)/.installed
 
@@ -34,6 +34,9 @@ fmt: $(VENV)/.installed-dev
 revision: $(VENV)/.installed-dev
 	$(BIN)/python -m services.migrate "$(OWNER)" "$(WHAT)"
 	$(BIN)/ruff format --quiet services shared
+# 10,000 hostile requests to each path by which events come in; FUZZ_SEED chooses others.
+fuzz: $(VENV)/.installed-dev
+	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from services.ingest import letters, store
+from services.ingest import letters, plain, store
 from services.ingest.acceptance import TOO_LARGE, accept_bytes, key_of, sent_id
 from services.ingest.appender import Appender
 from services.ingest.cloudevents import MAIN_TYPES, Sent, read_json, read_record
@@ -112,8 +112,12 @@ class Entrance:
             raise sent.error
         if len(sent.original) > LARGEST_EVENT:
             raise _too_large(LARGEST_EVENT)
+        settings = self._context.settings
+        plain_one = plain.accepted(sent.original, sent.envelope, received_at, settings, sent.age)
+        if plain_one is not None:
+            return plain_one
         try:
-            return judge(sent.envelope, received_at, self._context.settings, sent.age)
+            return judge(sent.envelope, received_at, settings, sent.age)
         except InvalidEvent as error:
             if sent.again is None:
                 raise

@@ -39,14 +39,16 @@ def _plain_text(amount: Decimal) -> str:
     return format(amount if amount else abs(amount), "f")
 
 
-def _not_negative(value: object) -> str:
+def not_negative(value: object) -> str:
+    """An amount as `money` has it, of zero or more."""
     text = money(value)
     if text.startswith("-"):
         raise PydanticCustomError("money", "must not be negative")
     return text
 
 
-def _moment(value: object) -> str:
+def moment_text(value: object) -> str:
+    """An RFC 3339 time in UTC and whole milliseconds."""
     try:
         return rfc3339(moment(value))
     except UnreadableError as error:
@@ -64,10 +66,10 @@ def _currency(value: object) -> object:
 Money = Annotated[str, BeforeValidator(money, json_schema_input_type=str | float)]
 """An amount that may be negative (a discount that was taken back)."""
 
-Amount = Annotated[str, BeforeValidator(_not_negative, json_schema_input_type=str | float)]
+Amount = Annotated[str, BeforeValidator(not_negative, json_schema_input_type=str | float)]
 """An amount of zero or more."""
 
-Moment = Annotated[str, BeforeValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+Moment = Annotated[str, BeforeValidator(moment_text), Field(json_schema_extra={"format": "date-time"})]
 """An RFC 3339 time with its zone; kept in UTC and whole milliseconds."""
 
 Currency = Annotated[str, BeforeValidator(_currency), StringConstraints(pattern=r"^[A-Z]{3}$")]

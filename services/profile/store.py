@@ -27,7 +27,6 @@ from shared.events.identifiers import Identifier
 from shared.events.profiles import Profile
 from shared.events.times import to_ms
 
-
 NAMES = ("name", "first_name", "last_name", "company")
 """The traits that a free search looks through besides the identifiers."""
 
