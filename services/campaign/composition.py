@@ -12,7 +12,7 @@ from services.campaign.mime import HeaderError, Mail, Sender, mime, sender_of
 from services.campaign.model import Customer, Message
 from services.campaign.optout import token_of
 from services.campaign.template import Rendered, Template, TemplateError, render
-from services.campaign.variables import variables
+from services.campaign.variables import Links, variables
 from shared.errors import WrongSetting
 
 DEFAULT_FROM = "Cartera <cartera@localhost.localdomain>"
@@ -44,7 +44,7 @@ class Writer:
     ) -> Rendered:
         """The texts of a message. Raises TemplateError."""
         url = self.unsubscribe_url(message.profile_id, channel) if message.category == "marketing" else None
-        return render(template, channel, variables(message, customer, url, now))
+        return render(template, channel, variables(message, customer, Links(url), now))
 
     def composed(
         self,

@@ -3,12 +3,19 @@
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from liquid import BoundTemplate, Environment
-from liquid.exceptions import LiquidError, LiquidSyntaxError, ResourceLimitError
+from liquid.exceptions import (
+    LiquidError,
+    LiquidSyntaxError,
+    ResourceLimitError,
+    UndefinedError,
+    UnknownFilterError,
+)
 from liquid.undefined import StrictDefaultUndefined, Undefined
 from markupsafe import Markup
 
@@ -78,6 +85,28 @@ def render(template: Template, channel: str, variables: Mapping[str, Any]) -> Re
     subject = _render(parts["subject"], False, data) if "subject" in parts else None
     html = _render(parts["html"], True, data) if parts.get("html") else None
     return Rendered(None if subject is None else " ".join(subject.split()), _render(parts["text"], False, data), html)
+
+
+def faults_against(template: Template, data: Mapping[str, Any]) -> list[Fault]:
+    """Every part that names a variable which is not in the data, or a filter that there is not.
+
+    What else may go wrong depends on the customer, and stops his message only.
+    """
+    faults = []
+    for channel, parts in template.channels.items():
+        for part, text in parts.items():
+            try:
+                _compiled(text, part == "html").render(**data)
+            except (UndefinedError, UnknownFilterError) as error:
+                faults.append(Fault(_hint(str(error.message)), f"/{channel}/{part}"))
+            except Exception:
+                continue
+    return faults
+
+
+def _hint(said: str) -> str:
+    own = re.match(r"customer\.(\w+) is undefined", said)
+    return f"{said}; a trait of your own is customer.traits.{own[1]}" if own else said
 
 
 def plain(value: Any) -> Any:
