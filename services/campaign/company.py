@@ -32,6 +32,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
     reaction_window_ms: int = DAY_MS
     timezone: str = "UTC"
     currency: str = "EUR"
+    track_clicks: bool = True
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -41,6 +42,7 @@ DEFAULTS: Mapping[str, Any] = {
     "reaction_window": "24h",
     "timezone": "UTC",
     "currency": "EUR",
+    "track_clicks": True,
 }
 """The settings that hold until others are put, as they are written."""
 
@@ -133,6 +135,12 @@ def _currency(value: object) -> str:
     return str(value)
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 _READERS: Mapping[str, tuple[str, Any]] = {
     "consent": ("consent", _consent),
     "quiet_hours": ("quiet", _quiet),
@@ -140,4 +148,5 @@ _READERS: Mapping[str, tuple[str, Any]] = {
     "reaction_window": ("reaction_window_ms", duration),
     "timezone": ("timezone", _timezone),
     "currency": ("currency", _currency),
+    "track_clicks": ("track_clicks", _flag),
 }

@@ -94,10 +94,9 @@ class Gateway:
             if self._is_stale(message, now):
                 outcomes.append(self._told(item, "late", now))
                 continue
-            campaign = rulebook.policy.campaigns.get(message.campaign)
             at = from_ms(message.changed_at)
             try:
-                made = self._writer.composed(message, item.customer, campaign, rulebook.templates, at)
+                made = self._writer.composed(message, item.customer, rulebook, at)
             except TemplateError as error:
                 outcomes.append(self._told(item, "refused", now, str(error)))
                 continue

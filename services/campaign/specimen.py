@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.campaign.model import Customer, Message, View
+from services.campaign.surveys import QUESTIONS
 from services.campaign.template import Template, faults_against
 from services.campaign.variables import Links, variables
 from shared.errors import Fault
@@ -29,6 +30,7 @@ TRAITS = (
 """The known traits, which stand beside the identifiers as `customer.NAME`; others are `customer.traits.NAME`."""
 
 _NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
+_LINKS = Links("https://example.com", dict.fromkeys(QUESTIONS, "https://example.com"))
 _SEEN = ("type", "id", "time", "segmentation", "from", "to", "cause")
 
 
@@ -67,7 +69,7 @@ def specimen() -> Mapping[str, Any]:
         changed_at=0,
         planned_at=0,
     )
-    seen = dict(variables(message, Customer(profile_id=view.profile_id, view=view), Links("https://example.com"), _NOW))
+    seen = dict(variables(message, Customer(profile_id=view.profile_id, view=view), _LINKS, _NOW))
     customer = {**seen["customer"], "traits": _Anyhow(), "classes": _Anyhow()}
     money = {"revenue": _Anyhow(), "average_order_value": _Anyhow()}
     customer["purchases"] = {**customer["purchases"], **money, "first_at": str(_NOW), "last_at": str(_NOW)}

@@ -20,6 +20,7 @@ from liquid.undefined import StrictDefaultUndefined, Undefined
 from markupsafe import Markup
 
 from services.campaign.abort import AbortedError, AbortTag
+from services.campaign.clicks import END_MARK, MARK
 from services.campaign.definition import CATEGORIES, NAME, DefinitionError, unknown_fields
 from shared.errors import Fault
 
@@ -115,9 +116,10 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, Markup):
-        return str.__str__(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str.__str__(value) if isinstance(value, Markup) else str(value)
+    return text.translate(_NO_MARKS) if MARK in text or END_MARK in text else text
 
 
 def _parts(channel: str, value: object, faults: list[Fault]) -> dict[str, str]:
@@ -141,6 +143,9 @@ def _parts(channel: str, value: object, faults: list[Fault]) -> dict[str, str]:
         except LiquidSyntaxError as error:
             faults.append(Fault(f"is no valid Liquid: {error.message}", f"/{channel}/{part}"))
     return found
+
+
+_NO_MARKS = str.maketrans({MARK: None, END_MARK: None})
 
 
 class MessageEnvironment(Environment):
@@ -195,6 +200,7 @@ def _environment(html: bool) -> Environment:
     del environment.filters["safe"]
     environment.filters["titlecase"] = lambda value: _text(value).title()
     environment.filters["json"] = _json
+    environment.filters["tracked"] = lambda value: f"{MARK}{_text(value)}{END_MARK}"
     for algorithm in ("md5", "sha1", "sha256"):
         environment.filters[algorithm] = _digest(algorithm)
     for name in list(environment.filters):

@@ -12,6 +12,7 @@ class Links(NamedTuple):
     """The addresses of this message's own pages; there is no way out of what is no marketing."""
 
     unsubscribe: str | None = None
+    surveys: Mapping[str, str] = {}
 
 
 def variables(message: Message, customer: Customer, links: Links, now: datetime) -> Mapping[str, Any]:
@@ -22,6 +23,7 @@ def variables(message: Message, customer: Customer, links: Links, now: datetime)
         "campaign": {"name": message.campaign, "step": message.step + 1},
         "recommendations": [],
         "unsubscribe_url": links.unsubscribe,
+        "survey_urls": links.surveys,
         "now": rfc3339(now),
     }
 

@@ -94,6 +94,7 @@ def test_settings_have_the_defaults_of_the_contract() -> None:
         "reaction_window": "24h",
         "timezone": "UTC",
         "currency": "EUR",
+        "track_clicks": True,
     }
     assert parse_company(DEFAULTS) == parse_company({}) == Company()
 
@@ -109,6 +110,7 @@ def test_settings_have_the_defaults_of_the_contract() -> None:
         ("timezone", "Mars/Olympus"),
         ("currency", "euro"),
         ("reaction_window", "24"),
+        ("track_clicks", "yes"),
         ("weather", "fine"),
     ],
 )
@@ -127,6 +129,7 @@ def test_shipped_campaigns_have_their_templates_and_render_for_a_stranger() -> N
     stranger = {
         "customer": {"purchases": {"count": 3}},
         "recommendations": [],
+        "survey_urls": {"reason": "https://e.example/s/t"},
         "unsubscribe_url": "https://e.example/u/t",
     }
     for template in templates.values():

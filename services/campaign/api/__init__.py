@@ -6,6 +6,7 @@ from services.campaign.api import campaigns, messages, settings, templates
 from services.campaign.composition import writer_of
 from services.campaign.documents import Rulebooks
 from services.campaign.public import public_paths
+from services.campaign.visits import click_paths, survey_paths
 from shared.runtime.service import Context
 
 __all__ = ["router_of"]
@@ -21,5 +22,8 @@ def router_of(context: Context, rulebooks: Rulebooks) -> APIRouter:
     settings.paths(routes, context, rulebooks)
     messages.paths(routes, context)
     messages.sending(routes, context)
-    public_paths(routes, context, writer_of(context.settings).secret)
+    secret = writer_of(context.settings).secret
+    public_paths(routes, context, secret)
+    click_paths(routes, context, secret)
+    survey_paths(routes, context, secret)
     return routes

@@ -56,6 +56,7 @@ async def test_settings_are_answered_as_they_were_written(web: httpx.AsyncClient
         "reaction_window": "24h",
         "timezone": "UTC",
         "currency": "EUR",
+        "track_clicks": True,
     }
     assert (await web.get("/v1/settings")).json() == defaults
     assert (await web.put("/v1/settings", json=defaults)).json() == defaults
