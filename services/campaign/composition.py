@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from services.campaign.surveys import QUESTIONS, Survey, survey_token
 from services.campaign.template import Rendered, Template, TemplateError, render
 from services.campaign.variables import Links, variables
 from shared.errors import WrongSetting
+from shared.events.times import from_ms, rfc3339
 
 DEFAULT_FROM = "Cartera <cartera@localhost.localdomain>"
 
@@ -74,7 +76,7 @@ class Writer:
         else:
             text = self._unmarked(text, lambda url: url)
         if channel != "email":
-            body = {"message_id": message.message_id, "channel": channel, "to": to, "text": text.text}
+            body = _sms(message, to, text.text) if channel == "sms" else _webhook(message, to, text.text)
             return Composed(to, None, json.dumps(body, ensure_ascii=False).encode(), ".json")
         return self._mail(message, to, text, now)
 
@@ -102,6 +104,27 @@ class Writer:
             return Composed(to, text.subject, mime(mail, self.sender), ".eml")
         except HeaderError as error:
             raise TemplateError(f"header_error: {error}") from error
+
+
+def _sms(message: Message, to: str, text: str) -> dict[str, Any]:
+    return {"message_id": message.message_id, "channel": "sms", "to": to, "text": text}
+
+
+def _webhook(message: Message, to: str, text: str) -> dict[str, Any]:
+    """As Standard Webhooks want it; a text that is a JSON object stands there as one too."""
+    data: dict[str, Any] = {
+        "message_id": message.message_id,
+        "channel": "webhook",
+        "campaign": message.campaign,
+        "step": message.step,
+        "profile_id": to,
+        "text": text,
+    }
+    with suppress(ValueError):
+        content = json.loads(text)
+        if isinstance(content, dict):
+            data["content"] = content
+    return {"type": "campaign.message", "timestamp": rfc3339(from_ms(message.changed_at)), "data": data}
 
 
 def writer_of(settings: Mapping[str, Any]) -> Writer:

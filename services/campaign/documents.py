@@ -12,6 +12,7 @@ from services.campaign.company import DEFAULTS, parse_company
 from services.campaign.definition import Campaign, DefinitionError, parse_campaign
 from services.campaign.model import Audience, Language, Outline, Policy
 from services.campaign.template import Template, parse_template
+from services.campaign.transport import channels_of
 from shared import database
 from shared.errors import CarteraError, Fault
 
@@ -40,11 +41,11 @@ class Deployment(NamedTuple):
 
 
 def deployment_of(settings: Mapping[str, Any]) -> Deployment:
-    """Read the composition root's settings. Without an SMTP server every channel goes to the outbox as files."""
+    """Read the composition root's settings."""
     company = {"currency": settings["currency"]} if settings.get("currency") else {}
     return Deployment(
         history=str(settings.get("send_history") or "mute"),
-        transports=frozenset({"email"}) if settings.get("smtp_url") else frozenset({"email", "sms", "webhook"}),
+        transports=channels_of(settings),
         language=settings.get("audience_language"),
         company=company,
     )
