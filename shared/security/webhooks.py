@@ -20,7 +20,7 @@ def webhook_key(secret: str) -> bytes:
 
 
 def webhook_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of one attempt: the id is the same for every attempt, `timestamp` (in seconds) is of this one."""
+    """The three headers of an attempt: the id is the same for every attempt, `timestamp` (in seconds) of this one."""
     content = f"{message_id}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
     return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{signature}"}
