@@ -53,6 +53,7 @@ def test_a_token_of_one_purpose_is_none_of_another() -> None:
         ('<a href="https://shop.example@evil.example/">x</a>', None),
         ('<a href="https://shop.example:99@evil.example/">x</a>', None),
         ('<a href="http://shop.example/">x</a>', None),
+        ('<a href="https://shop.exam/">x</a>', None),
         ('<a href="mailto:ana@shop.example">x</a>', None),
         ('<a href="javascript:alert(1)">x</a>', None),
         ('<img src="https://shop.example/a.png">', None),
