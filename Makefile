@@ -34,6 +34,7 @@ fmt: $(VENV)/.installed-dev
 revision: $(VENV)/.installed-dev
 	$(BIN)/python -m services.migrate "$(OWNER)" "$(WHAT)"
 	$(BIN)/ruff format --quiet services shared
+
 # 10,000 hostile requests to each path by which events come in; FUZZ_SEED chooses others.
 fuzz: $(VENV)/.installed-dev
 	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest tests/fuzz $(ARGS)

@@ -10,6 +10,7 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from services import topics
@@ -146,13 +147,20 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
         "mapping_file": settings.mapping_file,
         "rate_limit": settings.rate_limit,
         "outbox_dir": folder / "outbox",
-        "smtp_url": settings.smtp_url.get_secret_value() if settings.smtp_url else None,
+        "smtp_url": _plain(settings.smtp_url),
+        "sms_url": _plain(settings.sms_url),
+        "webhook_url": _plain(settings.webhook_url),
+        "webhook_secret": _plain(settings.webhook_secret),
         "mail_from": settings.mail_from,
         "public_url": (settings.public_url or address).rstrip("/"),
         "secret": _secret(settings),
         "audience_language": AudienceLanguage(settings.currency),
         "send_history": "outbox" if reactions_on_history else "mute",
     }
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _secret(settings: Settings) -> str:

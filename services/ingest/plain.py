@@ -15,10 +15,11 @@ from pydantic_core import PydanticCustomError
 
 from services.ingest import normalise
 from services.ingest.model import Accepted
-from services.ingest.normalise import DEEPEST, LONGEST, Rules, UnreadableError
+from services.ingest.normalise import LONGEST, Rules, UnreadableError
 from services.ingest.plain_fields import FIELDS, REQUIRED, OddError
 from shared.events.envelope import Event, encode
 from shared.events.identifiers import KINDS
+from shared.events.storable import DEEPEST
 
 MOST_OPENINGS = DEEPEST - 3
 """Brackets in the bytes of an event that cannot be nested too deep, not even when it is translated."""

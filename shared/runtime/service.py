@@ -85,8 +85,8 @@ class Service:
     door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
     function that tells of one event after the other the moment (ms) at which it, and with it the rest of its slice,
     must wait for the other partitions or for the close of a day; None: it may be applied. `migrations` is the folder of
-    the revisions that make the tables of `metadata`. `report` tells what saving itself has to tell: what was counted when
-    an erased customer's rows were removed.
+    the revisions that make the tables of `metadata`. `report` tells what saving itself has to tell: what was counted
+    when an erased customer's rows were removed.
     """
 
     name: str

@@ -164,7 +164,7 @@ def put(house: House, kind: str, body: dict[str, Any]) -> None:
         )
 
 
-async def opt_outs(house: House) -> list[Event]:
+async def said_to_log(house: House) -> list[Event]:
     place = TopicPartition("interactions", 0)
     found = []
     for offset in range((await house.log.ends("interactions")).get(place, 0)):

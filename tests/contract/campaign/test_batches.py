@@ -151,6 +151,21 @@ def test_of_an_erased_customer_only_nameless_ledger_rows_stay(house: House) -> N
     assert (removed.erasure_id, removed.store, removed.removed["message"]) == ("E-1", "campaign", len(ids))
 
 
+def test_files_of_history_go_too_whatever_became_of_the_message_since(engine: Engine, tmp_path: Path) -> None:
+    house = House(engine, tmp_path, send_history="outbox")
+    house.apply(record_of(2, history="sample"), change_of(2, history="sample"))
+    house.now = NOON + timedelta(days=10)
+    house.send()
+    (file,) = house.outbox.glob("history/second-purchase/2026-06/*.eml")
+    later = NOON + timedelta(days=60)
+    house.apply(record_of(2, version=2, history="sample", time=later, cause="email.clicked", about=file.stem))
+    gone = remove(Removal(profile_id=name_of(2), reason="erasure", version=9, time=NOON))
+    house.apply(Record("profiles", 0, 9, 0, gone.key, None, gone.headers))
+    house.now += timedelta(minutes=1)
+    house.send()
+    assert files(house) == []
+
+
 def test_records_that_are_none_are_rejected(house: House) -> None:
     for value in (b"no json", b'{"specversion":"1.0"}'):
         with pytest.raises(InvalidEvent):
