@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from fastapi import APIRouter
 from shared.runtime.claiming import verify
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, text
+from sqlalchemy.exc import DBAPIError
 
 from shared.database import outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
@@ -255,3 +256,18 @@ async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_aga
         loop.stop()
         await running
     assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
+
+
+async def test_what_stopped_a_consumer_shows_without_the_data_it_stopped_at(engine: Engine, log: Log) -> None:
+    def failing(connection: Connection, work: Counts) -> None:
+        connection.execute(text("INSERT INTO nowhere VALUES (:name)"), {"name": "Ana García"})
+
+    await log.append([Outgoing("words", "a", b"a#1")])
+    broken = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "save": failing})
+    loop = Loop(broken, engine, Process(log=log, clock=lambda: from_ms(0), metrics=Metrics("0"), owner="me"))
+    with pytest.raises(DBAPIError) as stopped:
+        await loop.run()
+    assert "Ana" not in str(stopped.value)
+    assert loop.failure is not None
+    assert "Error" in loop.failure
+    assert "Ana" not in loop.failure
