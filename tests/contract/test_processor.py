@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 from fastapi import APIRouter
-from shared.runtime.claiming import verify
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,7 +20,7 @@ from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import BLACKENED, Log, Position, Record, Rewritable, TopicPartition
 from shared.log.sqlite import open_log
-from shared.runtime.guards import LogChanged, StoppedByDeadLetters
+from shared.runtime.guards import LogChanged, StoppedByDeadLetters, verify
 from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
 from shared.runtime.process import Process
