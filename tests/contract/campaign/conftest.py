@@ -9,10 +9,7 @@ from sqlalchemy import Engine
 
 from services.campaign.service import SERVICE
 from tests.conftest import Opener
-from tests.contract.campaign.house import (
-    House,
-    web_of,
-)
+from tests.contract.campaign.house import House, web_of
 
 
 @pytest.fixture
