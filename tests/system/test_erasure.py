@@ -116,5 +116,5 @@ def test_erased_means_gone_and_staying_gone(build_house: Callable[..., House]) -
 
 def _complete(house: House, erasure_id: str) -> Any:
     receipt = house.get(f"/v1/erasures/{erasure_id}")
-    assert receipt["state"] == "complete", receipt
+    assert receipt["state"] == "complete", json.dumps(receipt)
     return receipt
