@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from sqlalchemy import Connection
 
 from services.profile import proposals
+from services.profile.openapi import PROPOSALS, STATED
 from services.profile.stating import Stating
 from shared.events.profiles import Profile
 from shared.events.times import to_ms
@@ -17,7 +18,8 @@ from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem
 Known = Callable[[Connection, str], Profile]
 """The record of a customer, or the problem that there is none."""
 
-_ADMIN = [Depends(needs("admin"))]
+_STATEMENT: dict[str, Any] = {"dependencies": [Depends(needs("admin"))], "status_code": 202, "responses": STATED}
+"""What all paths have in common at which people state something."""
 
 
 def add(routes: APIRouter, context: Context, stating: Stating, known: Known) -> None:
@@ -26,6 +28,7 @@ def add(routes: APIRouter, context: Context, stating: Stating, known: Known) -> 
     @routes.get(
         "/v1/merge-proposals",
         dependencies=[Depends(needs("read")), Depends(exact_query)],
+        responses=PROPOSALS,
         summary="Customers who may be one, for a person to decide",
     )
     def listed(limit: Limit = DEFAULT_LIMIT, cursor: CursorText = None) -> Response:
@@ -37,14 +40,18 @@ def add(routes: APIRouter, context: Context, stating: Stating, known: Known) -> 
         return _json({"merge_proposals": page.items, "next_cursor": page.next_cursor})
 
     @routes.post(
-        "/v1/merge-proposals/{proposal_id}/accept", dependencies=_ADMIN, status_code=202, summary="They are one"
+        "/v1/merge-proposals/{proposal_id}/accept",
+        **_STATEMENT,
+        summary="They are one",
     )
     def accept(proposal_id: str) -> Response:
         """State that both are one customer: an explicit link, which a split can undo."""
         return _decide(proposal_id, "customer.linked")
 
     @routes.post(
-        "/v1/merge-proposals/{proposal_id}/reject", dependencies=_ADMIN, status_code=202, summary="They are two"
+        "/v1/merge-proposals/{proposal_id}/reject",
+        **_STATEMENT,
+        summary="They are two",
     )
     def reject(proposal_id: str) -> Response:
         """State that they are two customers: an explicit split, which a link can undo."""

@@ -1,5 +1,6 @@
 """The store and the REST of the profile service, on every database there is."""
 
+import json
 import random
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -452,6 +453,22 @@ async def test_the_proposals_of_an_erased_customer_go(house: House) -> None:
         {"identifiers": 2, "events": 1, "mentions": 1},
     )
     assert (await house.web.get("/v1/erasures/none")).status_code == 404
+
+
+async def test_every_path_is_described(house: House) -> None:
+    apply(house.engine, purchase(ANA, at=1))
+    document = (await house.web.get("/openapi.json")).json()
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "basic"}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert "default" in operation["responses"], (method, path)
+            if path.startswith("/v1/"):
+                assert operation["security"], (method, path)
+                good = next(text for status, text in operation["responses"].items() if status.startswith("2"))
+                assert good["content"]["application/json"]["schema"].get("properties"), (method, path)
+    assert "$ref" not in json.dumps(document["paths"]["/v1/profiles"]["get"]["responses"]["200"])
+    shape = document["paths"]["/v1/profiles/{profile_id}"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert set(await house.find(customer_id="C1")) == set(shape["schema"]["properties"])
 
 
 async def test_rest_needs_a_key(house: House) -> None:
