@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, remote, replay, topics
+from services import composition, privacy, remote, replay, topics
 from services import migrate as migrations
 from services.starting import Start, start
 from shared import telemetry
@@ -32,6 +32,9 @@ Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Email = Annotated[str | None, typer.Option(help="The customer with this e-mail address.")]
+CustomerId = Annotated[str | None, typer.Option(help="The customer with this customer_id.")]
+ProfileId = Annotated[str | None, typer.Option(help="The customer with this profile id.")]
 out = Console()
 
 
@@ -154,6 +157,32 @@ def replay_letters(ids: list[str], data: Data = None, as_json: Json = False) -> 
         _print_json(answers)
     else:
         out.print(f"{len(answers)} replayed", highlight=False)
+
+
+@app.command()
+def export(email: Email = None, customer_id: CustomerId = None, profile: ProfileId = None, data: Data = None) -> None:
+    """Print all that is kept of a customer, as JSON: record, evidence, events, classes, messages."""
+    client = remote.Client(_settings(data))
+    _print_json(privacy.export(client, privacy.profile_of(client, email, customer_id, profile)))
+
+
+@app.command()
+def erase(
+    email: Email = None,
+    customer_id: CustomerId = None,
+    profile: ProfileId = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Erase a customer from every store, topic and log; the receipt tells what each removed. There is no way back."""
+    client = remote.Client(_settings(data))
+    receipt = privacy.erase(client, privacy.profile_of(client, email, customer_id, profile))
+    if as_json:
+        _print_json(receipt)
+    else:
+        privacy.show(out, receipt)
+    if receipt["state"] != "complete":
+        raise typer.Exit(1)
 
 
 @keys_app.command("create")

@@ -39,6 +39,10 @@ class Client:
         """The JSON answer of a POST."""
         return self._ask("POST", path, json=body if body is not None else {})
 
+    def delete(self, path: str) -> dict[str, Any]:
+        """The JSON answer of a DELETE."""
+        return self._ask("DELETE", path)
+
     def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
             answer = httpx.request(

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Body, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import Connection
 
-from services.profile import privacy, queries
+from services.profile import deciding, privacy, queries
+from services.profile.openapi import EVIDENCE, PROFILE, PROFILES, STATED, TIMELINE
 from services.profile.stating import Stating
 from shared.events.envelope import Event
 from shared.events.identifiers import KINDS, Identifier
@@ -29,7 +30,8 @@ from shared.runtime.web import (
     paged,
 )
 
-_ADMIN = [Depends(needs("admin"))]
+_STATEMENT: dict[str, Any] = {"dependencies": [Depends(needs("admin"))], "status_code": 202, "responses": STATED}
+"""What all paths have in common at which people state something."""
 _READ = [Depends(needs("read")), Depends(exact_query)]
 
 
@@ -85,11 +87,17 @@ def router(context: Context) -> APIRouter:
     _statements(routes, context, stating)
     _identity(routes, context, stating)
     privacy.add(routes, context, stating, _known)
+    deciding.add(routes, context, stating, _known)
     return routes
 
 
 def _lists(routes: APIRouter, context: Context) -> None:
-    @routes.get("/v1/profiles", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles",
+        dependencies=_READ,
+        responses=PROFILES,
+        summary="Customers by identifier or by words",
+    )
     def profiles(asked: Annotated[Listed, Query()]) -> Response:
         """The customer with an identifier (none or one), or those that a free search finds."""
         name = _asked_for(asked)
@@ -102,7 +110,12 @@ def _lists(routes: APIRouter, context: Context) -> None:
         page = paged(some, asked.limit, lambda one: (one.profile_id,))
         return _json({"profiles": page.items, "next_cursor": page.next_cursor})
 
-    @routes.get("/v1/profiles/{profile_id}", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles/{profile_id}",
+        dependencies=_READ,
+        responses=PROFILE,
+        summary="The record of a customer",
+    )
     def profile(profile_id: str) -> Response:
         """The record of a customer; an id that he had before a merge leads to him as well."""
         with context.engine.connect() as connection:
@@ -110,7 +123,12 @@ def _lists(routes: APIRouter, context: Context) -> None:
 
 
 def _behind(routes: APIRouter, context: Context) -> None:
-    @routes.get("/v1/profiles/{profile_id}/timeline", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles/{profile_id}/timeline",
+        dependencies=_READ,
+        responses=TIMELINE,
+        summary="All that a customer did",
+    )
     def timeline(
         profile_id: str,
         type: str | None = None,
@@ -125,7 +143,12 @@ def _behind(routes: APIRouter, context: Context) -> None:
         page = paged(found, limit, lambda row: (row.at, row.seq))
         return _json({"events": [queries.shown(row.body) for row in page.items], "next_cursor": page.next_cursor})
 
-    @routes.get("/v1/profiles/{profile_id}/evidence", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles/{profile_id}/evidence",
+        dependencies=_READ,
+        responses=EVIDENCE,
+        summary="Why these identifiers are one customer",
+    )
     def evidence(profile_id: str) -> Response:
         """The customer's identifiers, and every link that touches one of them, applied or rejected."""
         with context.engine.connect() as connection:
@@ -133,14 +156,22 @@ def _behind(routes: APIRouter, context: Context) -> None:
 
 
 def _statements(routes: APIRouter, context: Context, stating: Stating) -> None:
-    @routes.patch("/v1/profiles/{profile_id}/traits", dependencies=_ADMIN, status_code=202)
+    @routes.patch(
+        "/v1/profiles/{profile_id}/traits",
+        **_STATEMENT,
+        summary="Change traits",
+    )
     def traits(profile_id: str, stated: Annotated[dict[str, Any], Body()]) -> Response:
         """Change some traits; null takes one away."""
         with context.engine.connect() as connection:
             known = _known(connection, profile_id)
         return _accepted(stating.say("customer.identified", [known], {"traits": stated}))
 
-    @routes.put("/v1/profiles/{profile_id}/consents/{channel}", dependencies=_ADMIN, status_code=202)
+    @routes.put(
+        "/v1/profiles/{profile_id}/consents/{channel}",
+        **_STATEMENT,
+        summary="State a consent",
+    )
     def consents(profile_id: str, channel: str, stated: ConsentStated) -> Response:
         """State what the customer allows on a channel, for a purpose, until it expires."""
         with context.engine.connect() as connection:
@@ -150,7 +181,7 @@ def _statements(routes: APIRouter, context: Context, stating: Stating) -> None:
 
 
 def _identity(routes: APIRouter, context: Context, stating: Stating) -> None:
-    @routes.post("/v1/profiles/merge", dependencies=_ADMIN, status_code=202)
+    @routes.post("/v1/profiles/merge", **_STATEMENT, summary="Make customers one")
     def merge(stated: Merge) -> Response:
         """Make customers one, for good or until a split."""
         with context.engine.connect() as connection:
@@ -161,7 +192,11 @@ def _identity(routes: APIRouter, context: Context, stating: Stating) -> None:
         data = {"identifiers": [_shown(one) for one in strongest], "reason": stated.reason}
         return _accepted(stating.say("customer.linked", list(found.values()), data))
 
-    @routes.post("/v1/profiles/{profile_id}/split", dependencies=_ADMIN, status_code=202)
+    @routes.post(
+        "/v1/profiles/{profile_id}/split",
+        **_STATEMENT,
+        summary="Take identifiers out",
+    )
     def split(profile_id: str, stated: Split) -> Response:
         """Take identifiers out of a customer; both sides become what they would be without the wrong link."""
         with context.engine.connect() as connection:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from sqlalchemy import Connection
 
 from services.profile import queries, receipts
+from services.profile.openapi import ERASING, EXPORT, RECEIPT
 from services.profile.stating import Stating
 from shared.database import transaction
 from shared.events.profiles import Profile
@@ -26,14 +27,25 @@ Known = Callable[[Connection, str], Profile]
 def add(routes: APIRouter, context: Context, stating: Stating, known: Known) -> None:
     """`…/export`, `DELETE /v1/profiles/{id}` and `/v1/erasures/{id}`."""
 
-    @routes.get("/v1/profiles/{profile_id}/export", dependencies=_PRIVACY, summary="All that is kept of a customer")
+    @routes.get(
+        "/v1/profiles/{profile_id}/export",
+        dependencies=_PRIVACY,
+        responses=EXPORT,
+        summary="All that is kept of a customer",
+    )
     def export(profile_id: str) -> Response:
         """Record, evidence and every event, from one snapshot; `elsewhere` names the paths of what others keep."""
         with context.engine.connect() as connection:
             body = _export(connection, known(connection, profile_id))
         return _json({"exported_at": rfc3339(context.clock()), **body})
 
-    @routes.delete("/v1/profiles/{profile_id}", dependencies=_PRIVACY, status_code=202, summary="Erase a customer")
+    @routes.delete(
+        "/v1/profiles/{profile_id}",
+        dependencies=_PRIVACY,
+        status_code=202,
+        responses=ERASING,
+        summary="Erase a customer",
+    )
     def erase(profile_id: str) -> Response:
         """Have him removed from every store, topic and log; the answer is the receipt, which grows as they report."""
         with context.engine.connect() as connection:
@@ -44,7 +56,12 @@ def add(routes: APIRouter, context: Context, stating: Stating, known: Known) -> 
             receipt = receipts.find(connection, about.erasure_id)
         return _json(receipt, 202)
 
-    @routes.get("/v1/erasures/{erasure_id}", dependencies=_PRIVACY, summary="The receipt of an erasure")
+    @routes.get(
+        "/v1/erasures/{erasure_id}",
+        dependencies=_PRIVACY,
+        responses=RECEIPT,
+        summary="The receipt of an erasure",
+    )
     def erasure(erasure_id: str) -> Response:
         """`accepted`, `applied` when the record is gone, `complete` when every store has told what it removed."""
         with context.engine.connect() as connection:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Connection, Table, delete, select
 
-from services.profile import receipts
+from services.profile import proposals, receipts
 from services.profile.model import (
     Cluster,
     Component,
@@ -113,6 +113,7 @@ def save(connection: Connection, work: Work) -> None:
         if id not in before or before[id][1] is not cluster
     ]
     put(connection, profile, rows)
+    proposals.save(connection, work)
     for erasure in work.erasures:
         receipts.forget(connection, work, erasure)
     receipts.note(connection, work.removals)

@@ -72,3 +72,18 @@ erasure = Table(
 )
 """Receipts: what each store has removed, as JSON; `names` are digests and all profile ids, to find in the log what is
 to be blackened; `pending` counts the reasons to go through the log (again), 0 when there is none."""
+
+proposal = Table(
+    "proposal",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("left_id", Text, nullable=False),
+    Column("right_id", Text, nullable=False),
+    Column("identifiers", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Index("proposal_newest", "at", "id"),
+)
+"""Two customers whom evidence would make one, had a limit not refused it; gone when a person has decided."""

@@ -12,7 +12,7 @@ from shared.events.profiles import Removal
 from shared.events.segments import SegmentChanged
 
 CHUNK = 500
-_WHOLE = (tables.customer, tables.due, tables.membership, tables.feature_day, tables.rolling)
+_WHOLE = (tables.customer, tables.due, tables.recheck, tables.membership, tables.feature_day, tables.rolling)
 
 
 def erase(connection: Connection, removals: Sequence[Removal], left: Sequence[SegmentChanged]) -> list[Outgoing]:

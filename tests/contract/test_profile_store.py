@@ -1,5 +1,6 @@
 """The store and the REST of the profile service, on every database there is."""
 
+import json
 import random
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -410,6 +411,64 @@ async def test_rest_merges_and_splits_and_tells_why(house: House) -> None:
         ("rejected", "split"),
         ("rejected", "split"),
     ]
+
+
+async def test_who_may_be_one_is_proposed_until_a_person_decides(house: House) -> None:
+    for number, (one, other) in enumerate((("C1", "C2"), ("C3", "C4"))):
+        mail = f"m{number}@x.org"
+        apply(house.engine, purchase({"customer_id": one, "email": mail}, at=number))
+        apply(house.engine, purchase({"customer_id": other, "email": mail}, at=number + 10))
+    first = await house.get("/v1/merge-proposals", limit=1)
+    (shown,) = first["merge_proposals"]
+    assert (shown["reason"], [one["value"] for one in shown["identifiers"]]) == (
+        "customer_id_limit",
+        ["C4", "m1@x.org"],
+    )
+    assert sorted(shown["profile_ids"]) == sorted(
+        [(await house.find(customer_id=c))["profile_id"] for c in ("C3", "C4")]
+    )
+    (older,) = (await house.get("/v1/merge-proposals", cursor=first["next_cursor"]))["merge_proposals"]
+    assert (await house.web.post(f"/v1/merge-proposals/{shown['id']}/accept")).status_code == 202
+    assert (await house.web.post(f"/v1/merge-proposals/{older['id']}/reject")).status_code == 202
+    assert [one.type for one in await house.settle()] == ["customer.linked", "customer.split"]
+    assert (await house.find(customer_id="C3"))["profile_id"] == (await house.find(customer_id="C4"))["profile_id"]
+    assert (await house.find(customer_id="C1"))["profile_id"] != (await house.find(customer_id="C2"))["profile_id"]
+    apply(house.engine, purchase({"customer_id": "C2", "email": "m0@x.org"}, at=99))
+    assert (await house.get("/v1/merge-proposals"))["merge_proposals"] == []
+    again = await house.web.post(f"/v1/merge-proposals/{older['id']}/accept")
+    assert (again.status_code, again.json()["code"]) == (404, "not_found")
+
+
+async def test_the_proposals_of_an_erased_customer_go(house: House) -> None:
+    apply(house.engine, purchase(ANA, at=1), purchase({"customer_id": "C2", "email": ANA["email"]}, at=2))
+    assert len((await house.get("/v1/merge-proposals"))["merge_proposals"]) == 1
+    path = f"/v1/profiles/{(await house.find(customer_id='C1'))['profile_id']}"
+    receipt = (await house.web.delete(path)).json()
+    assert (receipt["state"], receipt["stores"]) == ("accepted", [])
+    await house.settle()
+    assert (await house.get("/v1/merge-proposals"))["merge_proposals"] == []
+    shown = await house.get(f"/v1/erasures/{receipt['erasure_id']}")
+    assert (shown["state"], shown["stores"][0]["removed"]) == (
+        "applied",
+        {"identifiers": 2, "events": 1, "mentions": 1},
+    )
+    assert (await house.web.get("/v1/erasures/none")).status_code == 404
+
+
+async def test_every_path_is_described(house: House) -> None:
+    apply(house.engine, purchase(ANA, at=1))
+    document = (await house.web.get("/openapi.json")).json()
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "basic"}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert "default" in operation["responses"], (method, path)
+            if path.startswith("/v1/"):
+                assert operation["security"], (method, path)
+                good = next(text for status, text in operation["responses"].items() if status.startswith("2"))
+                assert good["content"]["application/json"]["schema"].get("properties"), (method, path)
+    assert "$ref" not in json.dumps(document["paths"]["/v1/profiles"]["get"]["responses"]["200"])
+    shape = document["paths"]["/v1/profiles/{profile_id}"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert set(await house.find(customer_id="C1")) == set(shape["schema"]["properties"])
 
 
 async def test_rest_needs_a_key(house: House) -> None:
