@@ -172,8 +172,9 @@ async def test_what_stayed_goes_on_where_it_was_after_the_group_has_changed(open
     # The committed offsets lie behind: whoever starts from them reads everything again.
     await first.tell(Told("g", dict.fromkeys(mine, Position(0, 0, 0))))
     other = Reader(second, (TOPIC,), {place: 1 for place in mine})
-    while len(await consumer.assignment()) != PARTITIONS // 2:
-        assert not await consumer.poll(10, 0.2)
+    async with asyncio.timeout(PATIENCE):
+        while len(await consumer.assignment()) != PARTITIONS // 2:
+            assert not await consumer.poll(10, 0.2)
     await first.append_everywhere(TOPIC, b"2")
     kept = await consumer.assignment()
     assert {(r.partition, r.value) for r in await drain(consumer, len(kept))} == {(p.partition, b"2") for p in kept}
@@ -200,7 +201,7 @@ async def test_what_could_not_be_told_while_the_group_changed_is_told_after_it(o
     mine = await seek_all(consumer)
     other = Reader(second, (TOPIC,), {})
     told: dict[TopicPartition, Position] = {}
-    for number in itertools.count(1):  # tell all the time, so that some of it falls into the change
+    for number in range(1, 10_000):  # tell all the time, so that some of it falls into the change
         told = {place: Position(number, number, number) for place in mine}
         await first.tell(Told("g", told))
         await consumer.poll(1, 0.01)
@@ -233,8 +234,9 @@ async def test_a_wake_before_the_poll_is_not_lost(log: KafkaLog) -> None:
 async def test_a_partition_never_sought_gives_nothing(log: KafkaLog) -> None:
     await log.append_everywhere(TOPIC, b"1")
     consumer = log.consumer("g", [TOPIC])
-    while not await consumer.assignment():
-        await consumer.poll(1, 0.1)
+    async with asyncio.timeout(PATIENCE):
+        while not await consumer.assignment():
+            await consumer.poll(1, 0.1)
     consumer.seek(HOME, 0)
     assert set(await consumer.poll(10, 5)) == {HOME}
     assert not await consumer.poll(10, 0.5)
@@ -276,7 +278,9 @@ async def test_a_member_that_stands_still_is_renewed(log: KafkaLog, monkeypatch:
     consumer._member.consumer.pause(*(Place(log.topics.full(TOPIC), place.partition) for place in mine))
     await log.append(numbered(20))
     came: list[Record] = []
+    deadline = time.monotonic() + PATIENCE
     while len(came) < 20:
+        assert time.monotonic() < deadline, "nothing was done about it"
         if await consumer.assignment() and not consumer._backlog.sought():
             await seek_all(consumer)  # as the runtime does: new partitions are claimed and sought
         came += itertools.chain.from_iterable((await consumer.poll(50, 0.5)).values())

@@ -1,5 +1,6 @@
 """The parts of the Kafka log that need no broker: address, configuration, partitions, backlog, plan of topics."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from services import composition, topics
 from shared.config import Settings
-from shared.errors import WrongSetting
+from shared.errors import Unavailable, WrongSetting
 from shared.log import Position, Record, TopicPartition
 from shared.log.kafka import Address, Plan, parse, partition_of
+from shared.log.kafka.answering import answering
 from shared.log.kafka.configuration import ANSWER_SECONDS, APPEND_SECONDS, Configuration
 from shared.log.kafka.partitioning import murmur2
 from shared.log.kafka.positions import metadata, position
@@ -91,8 +93,8 @@ async def test_the_clients_are_set_as_exactly_once_needs_it() -> None:
         assert consumer._check_crcs is True
         assert consumer._group_instance_id is None
         assert [one.name for one in consumer._partition_assignment_strategy] == ["range"]
-        assert (consumer._session_timeout_ms, consumer._heartbeat_interval_ms) == (10_000, 1_000)
-        assert consumer._rebalance_timeout_ms == 10_000
+        assert (consumer._session_timeout_ms, consumer._heartbeat_interval_ms) == (8_000, 1_000)
+        assert consumer._rebalance_timeout_ms == 8_000
         assert consumer._max_poll_interval_ms == 300_000
         assert producer._request_timeout_ms == consumer._request_timeout_ms == 8_000
     finally:
@@ -132,6 +134,25 @@ def test_positions_survive_the_metadata_of_a_commit(told: Position) -> None:
 @pytest.mark.parametrize("text", [None, "", "x y", "1", "1 2 3", "--1 2"])
 def test_of_a_foreign_commit_only_the_offset_is_known(text: str | None) -> None:
     assert position(7, text) == Position(7, 0, 0)
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_an_outage() -> None:
+    with pytest.raises(Unavailable, match="gave up"):
+        async with answering(1):
+            raise asyncio.CancelledError
+
+    async def waits() -> None:
+        async with answering(10):
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(waits())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(Unavailable, match="within 0.01 seconds"):
+        async with answering(0.01):
+            await asyncio.sleep(10)
 
 
 def test_a_backlog_hands_over_in_order_and_only_what_was_sought() -> None:

@@ -29,7 +29,7 @@ class Configuration:
     """
 
     address: Address
-    session_ms: int = 10_000
+    session_ms: int = 8_000
     heartbeat_ms: int = 1_000
     longest_batch_ms: int = 300_000
     batch_bytes: int = 512 * 1024
