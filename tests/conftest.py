@@ -73,5 +73,5 @@ def keys_database(tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Kafka broker; without one the test is skipped, and in CI failed."""
-    with running(tmp_path_factory.mktemp("kafka")) as url:
+    with kafka_server.running(tmp_path_factory.mktemp("kafka")) as url:
         yield url

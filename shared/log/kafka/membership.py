@@ -98,10 +98,8 @@ class Membership:
         """Commit now, or as soon as the group has settled when it is changing."""
         self._told.update(positions)
         offsets = {self._full(place): (told.offset, metadata(told)) for place, told in positions.items()}
-        try:
+        with suppress(CommitFailedError, IllegalStateError):  # the group is changing: all is told after it
             await self.consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError):
-            self._untold = True
 
     async def commit_again(self) -> None:
         """Commit what a change of the group has kept us from committing."""
