@@ -86,7 +86,7 @@ class Membership:
         for name, records in found.items():
             place = self._places.get(name)
             if place is not None:
-                self._backlog.add(place, [_record(place, one) for one in records])
+                self._backlog.add(place, _records(place, records))
         self.regulate()
         return bool(found)
 
@@ -143,6 +143,18 @@ class Membership:
 ConsumerRebalanceListener.register(Membership)
 
 
-def _record(place: TopicPartition, one: Any) -> Record:
-    key = one.key.decode(errors="replace") if one.key is not None else None
-    return Record(place.topic, place.partition, one.offset, one.timestamp, key, one.value, one.headers)
+def _records(place: TopicPartition, found: Sequence[Any]) -> list[Record]:
+    """The same records in our words. Written for speed: this is most of what reading costs."""
+    topic, part = place
+    return [
+        Record(
+            topic,
+            part,
+            one.offset,
+            one.timestamp,
+            None if (key := one.key) is None else key.decode("utf-8", "replace"),
+            one.value,
+            one.headers,
+        )
+        for one in found
+    ]
