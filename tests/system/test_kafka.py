@@ -1,15 +1,19 @@
 """The platform on Kafka: services in processes of their own, members of one group that share the work and die."""
 
 import json
+import re
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from shared.log.kafka import open_log, parse
 from tests.contract.log_suite import seek_all
+from tests.servers.kafka import Cluster, own
 from tests.system.house import House, eventually
 from tests.system.test_first_event import purchase
 
@@ -47,8 +51,9 @@ async def test_workers_of_one_service_share_and_take_over(kafka: str, build_hous
     worker = build_house(environment=environment, services=("profile",)).start()
 
     def share(house: House) -> int:
-        text = house.get_text("/metrics")
-        return text.count('cartera_lag_records{partition="') and text.count('service="profile",topic="interactions"')
+        """The number of partitions of `interactions` that the process holds."""
+        text = httpx.get(house.url + "/metrics").text
+        return len(re.findall(r'^cartera_lag_records\{.*service="profile",topic="interactions"\}', text, re.MULTILINE))
 
     def customers() -> int:
         found: int = classes.get("/v1/segmentations/status/classes")["total"]
@@ -71,3 +76,33 @@ async def test_workers_of_one_service_share_and_take_over(kafka: str, build_hous
     assert all(versions == list(range(1, len(versions) + 1)) for versions in found.values())
     assert len({profile for profile, _ in found}) == 500
     assert [house.stop() for house in (classes, entrance)] == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A broker that may be hurt."""
+    with own(tmp_path_factory.mktemp("hurt")) as started:
+        yield started
+
+
+def test_a_broker_that_hangs_shows_within_15_seconds_and_nothing_accepted_is_lost(
+    cluster: Cluster, build_house: Callable[..., House]
+) -> None:
+    house = build_house(environment={"CARTERA_LOG_URL": cluster.url, "CARTERA_TOPIC_PREFIX": "away."}).start()
+    now = datetime.now(UTC)
+    assert house.post(purchase("e-1", "C-1", now)).status_code == 202
+    cluster.pause()
+    try:
+        started = time.monotonic()
+        refused = house.post(purchase("e-2", "C-2", now))
+        assert (refused.status_code, refused.headers["retry-after"].isdigit()) == (503, True)
+        assert time.monotonic() - started < 15
+        eventually(lambda: httpx.get(house.url + "/health/ready", timeout=10).status_code == 503, 15)
+        assert httpx.get(house.url + "/health/live").status_code == 200
+    finally:
+        cluster.resume()
+    eventually(lambda: httpx.get(house.url + "/health/ready", timeout=10).status_code == 200, 30)
+    eventually(lambda: house.post(purchase("e-3", "C-3", now)).status_code == 202, 30)
+    for customer in ("C-1", "C-3"):
+        eventually(lambda who=customer: house.get("/v1/profiles", customer_id=who)["profiles"], 30)
+    assert house.stop() == 0
