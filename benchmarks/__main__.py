@@ -3,9 +3,14 @@
 import json
 import sys
 
-from benchmarks import latency, replay, timers
+from benchmarks import latency, log, replay, timers
 
-ALL = {"replay": replay.measure, "latency": latency.measure, "timers": timers.measure}
+ALL = {
+    "replay": replay.measure,
+    "latency": latency.measure,
+    "timers": timers.measure,
+    "log": log.measure,
+}
 
 
 def main(names: list[str]) -> int:

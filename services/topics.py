@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import yaml
@@ -18,17 +18,19 @@ FILE = Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml"
 SHOWN = ("min.insync.replicas", "cleanup.policy", "retention.ms")
 """The configuration that the table shows."""
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
 
 class _Topic(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    partitions: int | None = None
-    replication: int | None = None
-    min_insync: int | None = None
+    partitions: Count | None = None
+    replication: Count | None = None
+    min_insync: Count | None = None
     configs: dict[str, str | int | float | bool] = {}
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     topics: dict[str, _Topic | None]
-    partitions: int = 6
+    partitions: Count = 6
 
 
 class Row(NamedTuple):

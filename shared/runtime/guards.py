@@ -23,7 +23,14 @@ async def verify(log: Log, held: Claim, last_fp: str | None) -> None:
     end = (await log.ends(held.partition.topic)).get(held.partition, 0)
     if offset > end:
         raise LogChanged(f"{held.partition} ends at {end}, but {offset} was read: the topic was deleted or cut off")
-    if last_fp is None or offset == 0:
+    if offset == 0:
+        return
+    beginning = (await log.beginnings(held.partition.topic)).get(held.partition, 0)
+    if offset < beginning:
+        raise LogChanged(
+            f"{held.partition} begins at {beginning}, but only {offset} was read: retention has taken records unread"
+        )
+    if last_fp is None:
         return
     last = await log.read(held.partition, offset - 1)
     if last is not None and not is_blackened(last) and record_fingerprint(last) != last_fp:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "kafka.sh"
 
 
@@ -70,14 +72,26 @@ class Cluster:
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """The address of a broker: of the one in CARTERA_TEST_KAFKA, else of one started here. Raises NoBroker."""
+    """The address of a broker: of the one in CARTERA_TEST_KAFKA, else of one started here. Skips without one."""
     given = os.environ.get("CARTERA_TEST_KAFKA")
     if given:
         yield given if given.startswith("kafka://") else f"kafka://{given}"
-        return
-    cluster = Cluster(folder)
+    else:
+        with own(folder) as cluster:
+            yield cluster.url
+
+
+@contextmanager
+def own(folder: Path, brokers: int = 1) -> Iterator[Cluster]:
+    """Brokers of our own, which may be hurt. Without them the test is skipped, and in CI failed."""
+    cluster = Cluster(folder, brokers)
     try:
-        yield cluster.start().url
+        try:
+            cluster.start()
+        except NoBroker as reason:
+            tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            tell(f"{reason}; or set CARTERA_TEST_KAFKA")
+        yield cluster
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)

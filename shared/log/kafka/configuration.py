@@ -29,11 +29,11 @@ class Configuration:
     """
 
     address: Address
-    session_ms: int = 10_000
+    session_ms: int = 8_000
     heartbeat_ms: int = 1_000
     longest_batch_ms: int = 300_000
     batch_bytes: int = 512 * 1024
-    fetch_bytes: int = 1024 * 1024
+    fetch_bytes: int = 256 * 1024
     fetch_wait_ms: int = 500
 
     def client(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Configuration:
             "rebalance_timeout_ms": self.session_ms,
             "max_poll_interval_ms": self.longest_batch_ms,
             "max_partition_fetch_bytes": self.fetch_bytes,
-            "fetch_max_bytes": 16 * self.fetch_bytes,
+            "fetch_max_bytes": 64 * self.fetch_bytes,
             "fetch_min_bytes": 1,
             "fetch_max_wait_ms": self.fetch_wait_ms,
         }

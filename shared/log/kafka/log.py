@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as Place
-from aiokafka.errors import OffsetOutOfRangeError, UnknownTopicOrPartitionError
+from aiokafka.errors import OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -159,9 +159,8 @@ class KafkaLog:
     async def _append(self, rows: Mapping[TopicPartition, Sequence[Row]]) -> None:
         try:
             await self._appender.append(rows)
-        except Unavailable as error:
-            if isinstance(error.__cause__, UnknownTopicOrPartitionError):
-                self.topics.forget()
+        except Unavailable:
+            self.topics.forget()
             raise
 
     async def _offsets(self, topic: str, which: int) -> Mapping[TopicPartition, int]:
@@ -178,7 +177,11 @@ class KafkaLog:
             )
             return {TopicPartition(topic, part): offset for answer in answers for part, offset in _offset(answer)}
 
-        return await self._requests.repeated(ask)
+        try:
+            return await self._requests.repeated(ask)
+        except Unavailable:
+            self.topics.forget()
+            raise
 
     def _check_open(self) -> None:
         if self._closed:

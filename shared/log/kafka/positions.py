@@ -1,5 +1,6 @@
 """What groups tell of their positions: the committed offset, and in its metadata the times of what was applied."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from shared.log.kafka.requests import Requests, check
 Committed = Mapping[tuple[str, int], Position]
 """Positions by full topic name and partition."""
 
+_TIMES = re.compile("(-?[0-9]+) (-?[0-9]+)")
+
 _OTHERS = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 """How a coordinator says that the group has members, and that we are none of them."""
 
@@ -27,10 +30,8 @@ def metadata(position: Position) -> str:
 
 def position(offset: int, text: str | None) -> Position:
     """The position that a commit says. Of a commit that is not ours only the offset is known."""
-    times = (text or "").split()
-    if len(times) == 2 and all(time.lstrip("-").isdigit() for time in times):
-        return Position(offset, int(times[0]), int(times[1]))
-    return Position(offset, 0, 0)
+    times = _TIMES.fullmatch(text or "")
+    return Position(offset, *map(int, times.groups())) if times else Position(offset, 0, 0)
 
 
 async def fetch(requests: Requests, group: str, topic: str, parts: int) -> Mapping[int, Position]:

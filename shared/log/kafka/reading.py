@@ -59,9 +59,10 @@ class Backlog:
 
     def add(self, place: TopicPartition, records: Sequence[Record]) -> None:
         """Take in what was fetched; what lies before the place to fetch from is known already."""
-        if place in self._next:
+        if place in self._next and records:
             start = self.fetched_to(place)
-            self._ahead.setdefault(place, []).extend(record for record in records if record.offset >= start)
+            fresh = records if records[0].offset >= start else [one for one in records if one.offset >= start]
+            self._ahead.setdefault(place, []).extend(fresh)
 
     def deal(self, places: Collection[TopicPartition], most: int) -> Mapping[TopicPartition, list[Record]]:
         """Hand over up to `most` records, shared fairly among the places; another one is first each time."""
