@@ -3,9 +3,9 @@
 import json
 import sys
 
-from benchmarks import latency, replay, timers
+from benchmarks import latency, replay, stores, timers
 
-ALL = {"replay": replay.measure, "latency": latency.measure, "timers": timers.measure}
+ALL = {"replay": replay.measure, "latency": latency.measure, "timers": timers.measure, "stores": stores.measure}
 
 
 def main(names: list[str]) -> int:
