@@ -3,13 +3,14 @@
 import json
 import sys
 
-from benchmarks import latency, log, replay, timers
+from benchmarks import latency, log, replay, stores, timers
 
 ALL = {
     "replay": replay.measure,
     "latency": latency.measure,
     "timers": timers.measure,
     "log": log.measure,
+    "stores": stores.measure,
 }
 
 

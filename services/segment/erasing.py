@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Table, delete, select
 
 from services.segment import tables
-from shared.database import shred
+from shared.database import among, shred
 from shared.events.erasures import Erasure, confirm
 from shared.events.outgoing import Outgoing
 from shared.events.profiles import Removal
 from shared.events.segments import SegmentChanged
 
-CHUNK = 500
 _WHOLE = (tables.customer, tables.due, tables.recheck, tables.membership, tables.feature_day, tables.rolling)
 
 
@@ -30,8 +29,8 @@ def _erased(connection: Connection, removal: Removal, kept: set[tuple[str, str, 
     key = (change.c.profile_id, change.c.segmentation, change.c.version)
     rows = connection.execute(select(change.c.seq, *key).where(change.c.profile_id == removal.profile_id)).all()
     gone = [row[0] for row in rows if tuple(row[1:]) not in kept]
-    for start in range(0, len(gone), CHUNK):
-        connection.execute(delete(change).where(change.c.seq.in_(gone[start : start + CHUNK])))
+    for these in among(connection, change.c.seq, gone):
+        connection.execute(delete(change).where(these))
     counts["change"] = len(gone)
     about = Erasure(erasure_id=removal.erasure_id or "", profile_id=removal.profile_id)
     return confirm("segment", about, counts, removal.time)

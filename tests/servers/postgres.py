@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, MetaData, inspect
 
 from deploy.postgres.server import UNSAFE, NoServer, Server
+from services.composition import SERVICES
 from shared.database import open_postgres, transaction
 from shared.database.migrating import Chain, migrate
 
@@ -57,6 +58,13 @@ class Schemas:
             self._made = {one for one in self._made if one[0] != schema} | {key}
         self._empty(engine)
         return engine
+
+    def for_a_platform(self) -> dict[str, str]:
+        """The environment of a platform whose database is here, and has nothing in it yet."""
+        with transaction(self._engine_of("public")) as connection:
+            for name in ("keys", *SERVICES):
+                connection.exec_driver_sql(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+        return {"CARTERA_DATABASE_URL": self.url, "CARTERA_ADMIN_KEY": "root", "CARTERA_WRITE_KEY": "pen"}
 
     def _empty(self, engine: Engine) -> None:
         with transaction(engine) as connection:
