@@ -3,9 +3,9 @@
 import json
 import sys
 
-from benchmarks import latency, replay, timers
+from benchmarks import ingest, latency, replay, timers
 
-ALL = {"replay": replay.measure, "latency": latency.measure, "timers": timers.measure}
+ALL = {"ingest": ingest.measure, "replay": replay.measure, "latency": latency.measure, "timers": timers.measure}
 
 
 def main(names: list[str]) -> int:
