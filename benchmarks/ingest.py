@@ -6,6 +6,7 @@ answered for. The other route does so by the handbook: the body as a pydantic pa
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import statistics
@@ -98,6 +99,8 @@ def plainly(log: Log) -> APIRouter:
 def serve(folder: Path) -> None:
     """Serve both until the process is ended; the address is the first line printed."""
     configure(sys.stderr)
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)  # as the platform sets it
     engine = open_sqlite(folder / "ingest.db")
     create_tables(engine, store.metadata)
     log = open_log(folder / "log.db", clock=lambda: int(time.time() * 1000))
