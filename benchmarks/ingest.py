@@ -24,16 +24,19 @@ import uvicorn
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
-from services.ingest import store
+from services.composition import KEYS
 from services.ingest.contract import PurchaseCompleted
 from services.ingest.entrance import judge
 from services.ingest.forwarding import forward
+from services.ingest.service import SERVICE
 from services.ingest.service import build as build_service
-from shared.database import create_tables, open_sqlite, transaction
+from shared.database import open_sqlite, transaction
+from shared.database.migrating import migrate
 from shared.log import Log
 from shared.log.sqlite import open_log
 from shared.runtime.clock import system
 from shared.runtime.runner import listen
+from shared.runtime.schema import chains_of
 from shared.runtime.service import Context
 from shared.runtime.web import build, needs
 from shared.security import Grant, StoredKeys
@@ -101,11 +104,11 @@ def serve(folder: Path) -> None:
     configure(sys.stderr)
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)  # as the platform sets it
-    engine = open_sqlite(folder / "ingest.db")
-    create_tables(engine, store.metadata)
+    engine, keys_engine = open_sqlite(folder / "ingest.db"), open_sqlite(folder / "keys.db")
+    migrate(engine, chains_of(SERVICE))
+    migrate(keys_engine, [KEYS])
     log = open_log(folder / "log.db", clock=lambda: int(time.time() * 1000))
-    keys = StoredKeys(lambda: transaction(engine), system, {"write": KEY})
-    keys.prepare()
+    keys = StoredKeys(lambda: transaction(keys_engine), system, {"write": KEY})
     context = Context(engine=engine, log=log, clock=system, settings={}, nudge=lambda: None)
     app = build("ingest", [build_service({}).router(context), plainly(log)], keys, {}, Metrics("benchmark"))
     sock = listen("127.0.0.1", 0)
