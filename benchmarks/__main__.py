@@ -3,9 +3,10 @@
 import json
 import sys
 
-from benchmarks import latency, log, replay, stores, timers
+from benchmarks import ingest, latency, log, replay, stores, timers
 
 ALL = {
+    "ingest": ingest.measure,
     "replay": replay.measure,
     "latency": latency.measure,
     "timers": timers.measure,

@@ -586,7 +586,7 @@ async def test_a_key_that_sends_too_much(engine: Engine, tmp_path: Path) -> None
         assert (await tracked.batch(*(track(n) for n in range(200)))).status_code == 200
         for answer in (await tracked.batch(track()), await tracked.post("/v1/events", [], **KEY)):
             assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
-            assert answer.headers["retry-after"] in ("3", "4")
+            assert 1 <= int(answer.headers["retry-after"]) <= 4
         other = {"authorization": "Bearer admin-key"}
         assert (await tracked.post("/v1/track", track(), **other)).status_code == 200
         assert len(await tracked.events()) == 201

@@ -287,7 +287,19 @@ def test_rules(rule: object, found: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["", [], None, 5, {}, {"value": 1, "from": "a"}, {"sum": "a"}, {"from": "a", "words": 1}]
+    "rule",
+    [
+        "",
+        [],
+        None,
+        5,
+        {},
+        {"value": 1, "from": "a"},
+        {"value": None},
+        {"value": [1]},
+        {"sum": "a"},
+        {"from": "a", "words": 1},
+    ],
 )
 def test_rules_that_mean_nothing(rule: object) -> None:
     with pytest.raises(RuleError):

@@ -16,8 +16,10 @@ import pytest
 import structlog
 
 from services.ingest.acceptance import accept_bytes
+from services.ingest.service import SERVICE
 from shared.events.envelope import decode
 from shared.events.interactions import DECODERS
+from tests.conftest import Opener
 from tests.contract.test_ingest_api import PROBLEM, House, opened
 from tests.fuzz.hostile import Hostile, request
 
@@ -59,8 +61,9 @@ def silence() -> Iterator[None]:
 
 @pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/batch", "/v1/track"])
-async def test_hostile_requests(tmp_path: Path, path: str) -> None:
-    async with opened(tmp_path, {"region": "ES"}) as house:
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_hostile_requests(database: Opener, tmp_path: Path, path: str) -> None:
+    async with opened(database(SERVICE), tmp_path, {"region": "ES"}) as house:
         middle = 0
         for number in range(REQUESTS):
             one = request(path, random.Random(f"{SEED}/{path}/{number}"))

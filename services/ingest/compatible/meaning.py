@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from services.ingest.compatible.rules import Told
-from services.ingest.compatible.vocabulary import Meaning, Vocabulary
+from services.ingest.compatible.vocabulary import Vocabulary
 
 
 class Meant(NamedTuple):
@@ -84,18 +84,7 @@ def _track(event: dict[str, Any], context: dict[str, Any], vocabulary: Vocabular
         if kind not in customer and _is_name(found):
             customer[kind] = found
     fields = {field: value for field, rule in meaning.fields.items() if (value := rule(told)) is not None}
-    return Meant(
-        meaning.type, {"customer": customer, **fields, **rest}, _origins(meaning), frozenset(fields) - meaning.required
-    )
-
-
-def _origins(meaning: Meaning) -> dict[str, str]:
-    return {field: _place(paths[0]) for field, paths in meaning.origins.items() if paths}
-
-
-def _place(path: str) -> str:
-    inside = "" if path.startswith("context.") else "/properties"
-    return f"{inside}/{path.replace('.', '/')}"
+    return Meant(meaning.type, {"customer": customer, **fields, **rest}, meaning.origins, meaning.optional)
 
 
 def _page(event: dict[str, Any], context: dict[str, Any], _: Vocabulary) -> Meant:

@@ -46,7 +46,7 @@ def compiled(rule: object) -> Rule:
     if isinstance(rule, str) and rule.strip():
         return _path(rule.strip())
     if isinstance(rule, Sequence) and not isinstance(rule, str) and rule:
-        return _first(_all(rule))
+        return _first_named(rule) if all(map(_is_name, rule)) else _first(_all(rule))
     if isinstance(rule, Mapping):
         return _form(rule)
     raise RuleError(f"a rule is the name of a property, a list of rules (the first that finds something), or {FORMS}")
@@ -79,8 +79,7 @@ def _form(rule: Mapping[Any, Any]) -> Rule:
     if keys not in _FORMS:
         raise RuleError(f"an object in a rule is one of {FORMS}")
     if "value" in keys:
-        constant = rule["value"]
-        return lambda told: constant
+        return _constant(rule["value"])
     if "object" in keys:
         return _object(fields(rule["object"]))
     if "from" in keys:
@@ -88,6 +87,12 @@ def _form(rule: Mapping[Any, Any]) -> Rule:
     if "each" in keys:
         return _sum_of(rule) if "sum_of" in keys else _each(rule)
     return _sum(_all(rule["sum"]), _all(rule.get("less", ())))
+
+
+def _constant(value: object) -> Rule:
+    if not isinstance(value, str | int | float):
+        raise RuleError("must be a text, a number, true or false", "value")
+    return lambda told: value
 
 
 def _all(rules: object) -> tuple[Rule, ...]:
@@ -117,6 +122,25 @@ def _follow(value: Any, steps: Sequence[str]) -> Any:
             return None
         value = value.get(step)
     return value
+
+
+def _is_name(rule: object) -> bool:
+    return isinstance(rule, str) and rule.strip() != "" and "." not in rule
+
+
+def _first_named(names: Sequence[str]) -> Rule:
+    """The same as `_first` for nothing but names, which is what most rules are."""
+    known = tuple(name.strip() for name in names)
+
+    def first(told: Told) -> Any:
+        properties = told.properties
+        for name in known:
+            found = properties.get(name)
+            if found is not None and found != "":
+                return found
+        return None
+
+    return first
 
 
 def _first(rules: Sequence[Rule]) -> Rule:

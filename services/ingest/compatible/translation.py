@@ -83,8 +83,8 @@ def _sent(original: bytes, event: Mapping[str, Any], told: Meant, posted: Posted
         "time": None if happened_at is None else rfc3339(happened_at),
         "data": told.data,
     }
-    again = partial(_again, original, envelope, skew.age(happened_at, sent_at), told)
-    return Sent(original, envelope, None, skew.age(happened_at, sent_at), again)
+    age = skew.age(happened_at, sent_at)
+    return Sent(original, envelope, None, age, partial(_again, original, envelope, age, told))
 
 
 def _again(original: bytes, envelope: dict[str, Any], age: Any, told: Meant, error: InvalidEvent) -> Sent:

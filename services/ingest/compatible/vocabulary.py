@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from services.ingest.compatible.rules import Rule, RuleError, fields, folded, sources
+from services.ingest.compatible.rules import CONTEXT, Rule, RuleError, fields, folded, sources
 from services.ingest.contract import MODELS
 from shared.errors import WrongSetting
 from shared.events.identifiers import KINDS
@@ -18,13 +18,16 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Meaning(NamedTuple):
-    """What one foreign event means. `origins` are the properties behind each field; `required` ones must be there."""
+    """What one foreign event means. `origins` are the places (JSON Pointers into the foreign event) behind the fields.
+
+    `optional` fields may be left out where their values do not fit.
+    """
 
     type: str
     fields: Mapping[str, Rule]
     identifiers: Mapping[str, Rule]
-    origins: Mapping[str, tuple[str, ...]]
-    required: frozenset[str]
+    origins: Mapping[str, str]
+    optional: frozenset[str]
 
 
 class Vocabulary(NamedTuple):
@@ -114,7 +117,13 @@ def _meaning(kind: str, entry: Mapping[str, Any]) -> Meaning:
     if missing:
         raise RuleError(f"{kind} needs {', '.join(sorted(missing))}", "fields")
     identifiers = _fields("identifiers", named, frozenset(KINDS), f"an identifier is one of {', '.join(KINDS)}")
-    return Meaning(kind, found, identifiers, {name: sources(wanted[name]) for name in found}, required)
+    origins = {name: _place(paths[0]) for name in found if (paths := sources(wanted[name]))}
+    return Meaning(kind, found, identifiers, origins, frozenset(found) - required)
+
+
+def _place(path: str) -> str:
+    inside = "" if path.startswith(CONTEXT) else "/properties"
+    return f"{inside}/{path.replace('.', '/')}"
 
 
 def _fields(part: str, rules: object, known: frozenset[str], unknown: str) -> dict[str, Rule]:

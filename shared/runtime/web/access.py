@@ -68,6 +68,6 @@ async def granted(request: Request) -> Grant | None:
 async def grant_of(request: Request, authorization: str | None) -> Grant | None:
     """The grant of the text of an Authorization header; waits for the database outside the event loop."""
     keys: Keys = request.app.state.keys
-    if keys.fresh():
+    if keys.fresh(authorization):
         return keys.grant_of(authorization)
     return await run_in_threadpool(keys.grant_of, authorization)
