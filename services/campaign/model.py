@@ -150,6 +150,7 @@ class Policy:
     """Everything but the customer that a decision depends on, as of one moment.
 
     `transports` are the channels that can be sent at all; `history` is `mute` (imports plan nothing) or `outbox`.
+    `sending` are the imports that were asked to send: what they bring is answered like anything live.
     """
 
     campaigns: Mapping[str, Campaign]
@@ -161,6 +162,7 @@ class Policy:
     stopped: bool = False
     transports: frozenset[str] = frozenset({"email"})
     history: str = "mute"
+    sending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,7 @@ class Marked(NamedTuple):
     topic: str
     partition: int
     time: datetime
+    send: bool = False
 
 
 CampaignEvent = ProfileSeen | ProfileGone | ClassChanged | Due | Outcome | Marked

@@ -1,6 +1,7 @@
 """How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -107,7 +108,11 @@ def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEv
     named = load_messages(connection, sorted(abouts))
     names = {event.profile_id for event in events if not isinstance(event, Marked)}
     names |= {message.profile_id for message in named.values()}
-    return Work(load_customers(connection, sorted(names)), named, rulebook, events)
+    work = Work(load_customers(connection, sorted(names)), named, rulebook, events)
+    sending = {*connection.scalars(select(tables.sending_import.c.name)), *(m.name for m in work.marks if m.send)}
+    if sending:
+        work.policy = replace(work.policy, sending=frozenset(sending))
+    return work
 
 
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
@@ -226,6 +231,8 @@ def _dispatch_row(message: Message) -> dict[str, Any]:
 def _save_mark(connection: Connection, mark: Marked) -> None:
     table = tables.open_import
     row = {"name": mark.name, "topic": mark.topic, "part": mark.partition}
+    if mark.send:
+        put(connection, tables.sending_import, [{"name": mark.name}], "ignore")
     if mark.begun:
         put(connection, table, [row], "ignore")
     else:

@@ -132,6 +132,9 @@ open_import = Table(
 )
 """The imports that have begun and not yet ended, per partition."""
 
+sending_import = Table("sending_import", metadata, Column("name", String, primary_key=True))
+"""The imports that were asked to send."""
+
 discard = Table(
     "discard",
     metadata,

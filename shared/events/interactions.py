@@ -150,9 +150,10 @@ class Loyalty(Payload, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a begin or end mark."""
+    """The data of a begin or end mark. `send` says that the import may start messages: history is mute without it."""
 
     name: str
+    send: bool = False
 
 
 EMAIL_ACTIONS = (
