@@ -68,9 +68,11 @@ def inspect(path: Path, encoding: str | None = None, delimiter: str | None = Non
 def open_bytes(file: File) -> tuple[IO[bytes], Callable[[], int]]:
     """The file from its beginning, unpacked, and a function that tells how many of its bytes have been read."""
     raw = file.path.open("rb")
-    if raw.peek(2)[:2] == _GZIP:
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw)), raw.tell
-    return raw, raw.tell
+    if raw.peek(2)[:2] != _GZIP:
+        return raw, raw.tell
+    raw.close()
+    packed = gzip.GzipFile(file.path)
+    return cast(IO[bytes], packed), lambda: packed.fileobj.tell() if packed.fileobj else file.size
 
 
 def _read_through(path: Path) -> tuple[bytes, str, bool]:

@@ -21,7 +21,7 @@ IDENTIFIERS = {
     "emailadresse mailadresse courriel adresseemail adressemail adresseelectronique indirizzoemail emailadres",
     "phone": "phone phonenumber customerphone telephone tel mobile mobilephone mobilenumber cell cellphone msisdn "
     "caller callernumber telefono numerodetelefono movil telefonomovil celular telefon telefonnummer handy "
-    "handynummer mobil mobilnummer rufnummer numerotelephone portable mobiletelephone cellulare numeroditelefono "
+    "handynummer mobil mobilnummer rufnummer numerotelephone portable telephoneportable cellulare numeroditelefono "
     "telefone telemovel telefoonnummer telefoon mobiel",
     "chat_handle": "chathandle handle whatsapp whatsappid messengerid telegramid chatid chatuser",
     "device_id": "deviceid anonymousid visitorid cookieid clientcookie sessionuser",
@@ -47,7 +47,7 @@ PURCHASES = {
     "transactionid transactionno transaction receiptid receiptno receiptnumber receipt ticketid ticket saleid "
     "pedidoid idpedido numeropedido numerodepedido ndepedido npedido pedido numerofactura nfactura ndefactura factura "
     "bestellnummer bestellnr bestellung auftragsnummer auftragsnr auftrag rechnungsnummer rechnungsnr rechnung "
-    "belegnummer belegnr beleg bonnummer bon numerocommande numerodecommande nocommande idcommande commande "
+    "belegnummer belegnr beleg bonnummer bon numerocommande numerodecommande nocommande ncommande idcommande commande "
     "numerofacture facture numeroordine idordine ordine numerofattura fattura numeropedido numerodopedido encomenda "
     "fatura bestelnummer bestelling factuurnummer factuur",
     "time": _TIMES,

@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    case,
+    func,
+    select,
+    tuple_,
+)
 
 from services.importing.drafting import Draft
 from shared.database import open_sqlite, put, transaction
@@ -107,7 +120,7 @@ class Staging:
     def totals_differ(self) -> bool:
         """Whether the rows of most orders of several rows say different totals: then they say those of their lines."""
         orders = (
-            select((func.count(line.c.total.distinct()) > 1).label("differ"))
+            select(case((func.count(line.c.total.distinct()) > 1, 1), else_=0).label("differ"))
             .where(line.c.total.is_not(None))
             .group_by(line.c.part)
             .having(func.count() > 1)
