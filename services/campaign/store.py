@@ -109,9 +109,10 @@ def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEv
     names = {event.profile_id for event in events if not isinstance(event, Marked)}
     names |= {message.profile_id for message in named.values()}
     work = Work(load_customers(connection, sorted(names)), named, rulebook, events)
-    sending = {*connection.scalars(select(tables.sending_import.c.name)), *(m.name for m in work.marks if m.send)}
+    sending = {row.name: row.asked_at for row in connection.execute(select(tables.sending_import))}
+    sending.update((mark.name, to_ms(mark.send)) for mark in work.marks if mark.send is not None)
     if sending:
-        work.policy = replace(work.policy, sending=frozenset(sending))
+        work.policy = replace(work.policy, sending=sending)
     return work
 
 
@@ -231,8 +232,8 @@ def _dispatch_row(message: Message) -> dict[str, Any]:
 def _save_mark(connection: Connection, mark: Marked) -> None:
     table = tables.open_import
     row = {"name": mark.name, "topic": mark.topic, "part": mark.partition}
-    if mark.send:
-        put(connection, tables.sending_import, [{"name": mark.name}], "ignore")
+    if mark.send is not None:
+        put(connection, tables.sending_import, [{"name": mark.name, "asked_at": to_ms(mark.send)}], "ignore")
     if mark.begun:
         put(connection, table, [row], "ignore")
     else:

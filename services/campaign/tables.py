@@ -132,8 +132,13 @@ open_import = Table(
 )
 """The imports that have begun and not yet ended, per partition."""
 
-sending_import = Table("sending_import", metadata, Column("name", String, primary_key=True))
-"""The imports that were asked to send."""
+sending_import = Table(
+    "sending_import",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+)
+"""The imports that were asked to send, and when (ms)."""
 
 discard = Table(
     "discard",

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,7 +82,8 @@ def _run(settings: Settings, job: Job, out: Console, *, send: bool, dry_run: boo
     try:
         with _bar(out) as report:
             summary = stage(job, staging, composition.admission(settings), composition.now(), report)
-            appended = 0 if dry_run else asyncio.run(_append(settings, job, staging, report, send))
+            asked_at = datetime.fromisoformat(summary["begun_at"]) if send else None
+            appended = 0 if dry_run else asyncio.run(_append(settings, job, staging, report, asked_at))
         over = not dry_run
         if over:
             kept.write_text(json.dumps(summary))
@@ -92,7 +94,7 @@ def _run(settings: Settings, job: Job, out: Console, *, send: bool, dry_run: boo
     return {**summary, "appended": appended, "seconds": round(time.monotonic() - started, 1)}
 
 
-async def _append(settings: Settings, job: Job, staging: Staging, report: Report, send: bool) -> int:
+async def _append(settings: Settings, job: Job, staging: Staging, report: Report, send: datetime | None) -> int:
     """Append with patience: the log may be busy with the platform, or away for a moment."""
     log = composition.open_the_log(settings)
     count, deadline = 0, time.monotonic() + PATIENCE

@@ -4,6 +4,7 @@ How many records are in the log is told in the append itself, so that an import 
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from services.importing.job import Report
@@ -33,8 +34,11 @@ async def progress(log: Log, name: str) -> Progress:
     return Progress(0, 0, False) if told is None else Progress(told.offset, told.appended_at, bool(told.event_time))
 
 
-async def append(log: Log, name: str, staging: Staging, report: Report, *, send: bool) -> int:
-    """Append what is missing; how many records that were. Raises Unavailable: the same again goes on."""
+async def append(log: Log, name: str, staging: Staging, report: Report, *, send: datetime | None) -> int:
+    """Append what is missing; how many records that were. Raises Unavailable: the same again goes on.
+
+    `send` is the moment at which it was asked that messages be sent; None: history is mute.
+    """
     known = await progress(log, name)
     if known.finished:
         return 0
@@ -53,7 +57,7 @@ async def end(log: Log, name: str) -> bool:
     if known.finished or not known.number:
         return False
     finished = Progress(known.number + 1, known.at, True)
-    await log.append([mark(END, name, known.at, send=False)], _told(name, finished))
+    await log.append([mark(END, name, known.at, send=None)], _told(name, finished))
     return True
 
 
@@ -64,7 +68,7 @@ def _told(name: str, reached: Progress) -> Told:
 class _Records:
     """The records of an import by their number: letters, the begin mark, events, the end mark."""
 
-    def __init__(self, name: str, staging: Staging, send: bool) -> None:
+    def __init__(self, name: str, staging: Staging, send: datetime | None) -> None:
         self._name = name
         self._staging = staging
         self._send = send
@@ -97,7 +101,7 @@ class _Records:
         return mark(kind, self._name, self._bounds[kind == END], send=self._send)
 
 
-def mark(kind: str, name: str, at: int, *, send: bool) -> Outgoing:
+def mark(kind: str, name: str, at: int, *, send: datetime | None) -> Outgoing:
     """The begin or end mark of an import, at a moment (ms) of its own time."""
     event = Event(
         specversion="1.0",

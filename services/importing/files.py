@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, BinaryIO, NamedTuple, cast
 
 from shared.errors import WrongSetting
 
@@ -70,9 +70,19 @@ def open_bytes(file: File) -> tuple[IO[bytes], Callable[[], int]]:
     raw = file.path.open("rb")
     if raw.peek(2)[:2] != _GZIP:
         return raw, raw.tell
-    raw.close()
-    packed = gzip.GzipFile(file.path)
-    return cast(IO[bytes], packed), lambda: packed.fileobj.tell() if packed.fileobj else file.size
+    return cast(IO[bytes], _Unpacked(raw)), raw.tell
+
+
+class _Unpacked(gzip.GzipFile):
+    """Closes the file below with itself."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        super().__init__(fileobj=cast(BinaryIO, raw))
+        self._raw = raw
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
 
 
 def _read_through(path: Path) -> tuple[bytes, str, bool]:

@@ -146,6 +146,7 @@ class _Stager:
         first, last = bounds or (None, None)
         return {
             "import": self._job.name,
+            "begun_at": rfc3339(self._received_at),
             "rows": self._rows,
             "events": self._events,
             "rejected": self._refused,

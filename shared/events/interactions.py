@@ -150,10 +150,13 @@ class Loyalty(Payload, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a begin or end mark. `send` says that the import may start messages: history is mute without it."""
+    """The data of a begin or end mark. `send` is the moment at which it was asked that the import start messages.
+
+    History is mute without it; with it, what had not happened longer ago than the reaction window is answered.
+    """
 
     name: str
-    send: bool = False
+    send: datetime | None = None
 
 
 EMAIL_ACTIONS = (

@@ -93,7 +93,7 @@ ROWS = [
 async def test_events_in_time_order_between_their_marks(tmp_path: Path, log: Log) -> None:
     job = job_of(tmp_path, HEADER + "\n".join(ROWS))
     staging, summary = staged(tmp_path, job)
-    assert await appending.append(log, job.name, staging, quiet, send=False) == 4 + 4
+    assert await appending.append(log, job.name, staging, quiet, send=None) == 4 + 4
     events = await read_all(log, TOPIC)
     assert [event["type"] for event in events] == [BEGIN, "purchase.completed", "purchase.completed", END]
     assert [event["id"] for event in events[1:3]] == ["1", "2"]
@@ -103,7 +103,7 @@ async def test_events_in_time_order_between_their_marks(tmp_path: Path, log: Log
     ]
     assert {event["source"] for event in events[1:3]} == {"import/orders.csv"}
     assert {event["history"] for event in events[1:3]} == {job.name}
-    assert [event["data"] for event in (events[0], events[-1])] == [{"name": job.name, "send": False}] * 2
+    assert [event["data"] for event in (events[0], events[-1])] == [{"name": job.name, "send": None}] * 2
     assert events[2]["data"]["total"] == "5.00"
     assert (summary["rows"], summary["events"], summary["rejected"]) == (8, 2, 4)
     staging.close()
@@ -112,7 +112,7 @@ async def test_events_in_time_order_between_their_marks(tmp_path: Path, log: Log
 async def test_bad_rows_are_dead_letters_with_file_and_line(tmp_path: Path, log: Log) -> None:
     job = job_of(tmp_path, HEADER + "\n".join(ROWS))
     staging, summary = staged(tmp_path, job)
-    await appending.append(log, job.name, staging, quiet, send=False)
+    await appending.append(log, job.name, staging, quiet, send=None)
     letters = [letter["data"] for letter in await read_all(log, LETTERS)]
     shown = sorted((x["file"], x["line"], x["code"], x["errors"][0]["pointer"]) for x in letters)
     assert shown == [
@@ -138,12 +138,12 @@ async def test_torn_anywhere_it_goes_on_exactly_there(
     staging, _ = staged(tmp_path, job)
     torn: Any = Torn(log, appends)
     with pytest.raises(Unavailable):
-        await appending.append(torn, job.name, staging, quiet, send=False)
+        await appending.append(torn, job.name, staging, quiet, send=None)
     before = (await appending.progress(log, job.name)).number
     staging.close(remove=appends % 2 == 0)  # with and without what was staged
     staging, _ = staged(tmp_path, job)
-    assert await appending.append(log, job.name, staging, quiet, send=False) == 4 + 9 - before
-    assert await appending.append(log, job.name, staging, quiet, send=False) == 0
+    assert await appending.append(log, job.name, staging, quiet, send=None) == 4 + 9 - before
+    assert await appending.append(log, job.name, staging, quiet, send=None) == 0
     events = await read_all(log, TOPIC)
     assert [event["id"] for event in events[1:-1]] == ["1", "2", *(str(n) for n in range(10, 15))]
     assert [event["type"] for event in (events[0], events[-1])] == [BEGIN, END]
@@ -155,7 +155,7 @@ async def test_what_the_log_holds_of_another_order_is_appended_anew(tmp_path: Pa
     job = job_of(tmp_path, HEADER + "\n".join(ROWS))
     await log.tell(Told(job.name, {appending.PLACE: (await _told(log, 6, 1))}))
     staging, _ = staged(tmp_path, job)
-    assert await appending.append(log, job.name, staging, quiet, send=False) == 8
+    assert await appending.append(log, job.name, staging, quiet, send=None) == 8
     staging.close()
 
 
@@ -171,11 +171,11 @@ async def test_an_interrupted_import_can_be_ended(tmp_path: Path, log: Log) -> N
     staging, _ = staged(tmp_path, job)
     torn: Any = Torn(log, 1)
     with pytest.raises(Unavailable):
-        await appending.append(torn, job.name, staging, quiet, send=False)
+        await appending.append(torn, job.name, staging, quiet, send=None)
     assert await appending.end(log, job.name)
     assert not await appending.end(log, job.name)
     assert [event["type"] for event in await read_all(log, TOPIC)] == [BEGIN, "purchase.completed", END]
-    assert await appending.append(log, job.name, staging, quiet, send=False) == 0
+    assert await appending.append(log, job.name, staging, quiet, send=None) == 0
     staging.close()
 
 
