@@ -155,7 +155,10 @@ def test_history_is_mute_unless_it_is_asked_to_send(build_house: Callable[..., H
 
     assert eventually(lambda: messages("B-1"))
     assert "too_late" not in {one["reason"] for one in messages("B-1")}
-    assert messages("A-1") == messages("A-2") == messages("B-2") == []
+    assert messages("A-1") == []
+    for old in ("A-2", "B-2"):  # time made them inactive long ago, which was told after the end of the import
+        assert {one["state"] for one in messages(old)} <= {"planned", "refused"}
+        assert {one["reason"] for one in messages(old)} <= {None, "too_late"}
     assert house.stop() == 0
 
 
