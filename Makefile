@@ -9,12 +9,15 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-ver
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test check fmt fuzz bench lock revision
+.PHONY: setup run test import-test check fmt fuzz bench lock revision
 
 setup: $(VENV)/.installed
 
 run: $(VENV)/.installed
 	@exec $(BIN)/cartera up $(ARGS)
+
+import-test: $(VENV)/.installed-dev
+	IMPORT_ROWS=1000000 $(BIN)/python -m pytest tests/system/test_import.py -k killed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from services import composition, privacy, remote, replay, topics
 from services import migrate as migrations
+from services.commands.importing import import_
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -27,6 +28,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revok
 letters_app = typer.Typer(no_args_is_help=True, help="Rejected events: look, replay.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(letters_app, name="dead-letters")
+app.command("import")(import_)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]

@@ -1,5 +1,6 @@
 """The composition root: from settings to a platform. The only place that knows which adapters are used."""
 
+import json
 import os
 import re
 import socket
@@ -15,6 +16,8 @@ from sqlalchemy import Engine
 
 from services import topics
 from services.campaign.service import SERVICE as CAMPAIGN
+from services.importing.admission import Admit, Admitted
+from services.ingest.entrance import judge_history
 from services.ingest.service import build as build_ingest
 from services.profile.service import SERVICE as PROFILE
 from services.segment.audience import AudienceLanguage
@@ -111,6 +114,25 @@ def _keys_database(settings: Settings) -> Engine:
     engine = engine_of(settings)(KEYS.owner)
     migrate(engine, [KEYS])
     return engine
+
+
+def company_currency(settings: Settings) -> str:
+    """The company currency of a data folder: as configured, else that of its sample, else the default."""
+    sample = data_folder(settings) / "sample.json"
+    if "currency" not in settings.model_fields_set and sample.exists():
+        return str(json.loads(sample.read_text())["currency"])
+    return settings.currency
+
+
+def admission(settings: Settings) -> Admit:
+    """How the events of an import are judged: as ingest judges those that are posted."""
+    rules = {"currency": company_currency(settings), "region": settings.region, "clock": settings.clock}
+
+    def admit(envelope: Mapping[str, Any], received_at: datetime, history: str) -> Admitted:
+        accepted = judge_history(envelope, received_at, rules, history)
+        return Admitted(accepted.key, accepted.value, to_ms(accepted.event.time))
+
+    return admit
 
 
 def compose(

@@ -167,7 +167,7 @@ def _seen(customer: Customer, policy: Policy, event: ProfileSeen) -> Customer:
         return customer
     seen = {"type": event.cause_type, "id": event.cause_id, "time": rfc3339(event.time)}
     key = of_event(event.cause_source, event.cause_id)
-    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), event.history, seen))
+    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), _mute(event, policy), seen))
 
 
 def _changed(customer: Customer, policy: Policy, event: ClassChanged) -> Customer:
@@ -184,7 +184,15 @@ def _changed(customer: Customer, policy: Policy, event: ClassChanged) -> Custome
     if not started:
         return customer
     key = of_change(event.segmentation, event.profile_id, event.version)
-    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), event.history, event.event))
+    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), _mute(event, policy), event.event))
+
+
+def _mute(event: ProfileSeen | ClassChanged, policy: Policy) -> str | None:
+    """The import that keeps an occasion from being answered like a live one."""
+    asked_at = policy.sending.get(event.history or "")
+    if asked_at is not None and asked_at - to_ms(event.time) <= policy.company.reaction_window_ms:
+        return None
+    return event.history
 
 
 def _answers(campaign: Campaign, event: ClassChanged) -> bool:

@@ -1,7 +1,7 @@
 """What the campaign service knows of a customer, the events that reach it, and the rules it decides by."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -150,6 +150,8 @@ class Policy:
     """Everything but the customer that a decision depends on, as of one moment.
 
     `transports` are the channels that can be sent at all; `history` is `mute` (imports plan nothing) or `outbox`.
+    `sending` are the imports that were asked to send, and when (ms): what then was younger than the reaction window is
+    answered like anything live.
     """
 
     campaigns: Mapping[str, Campaign]
@@ -161,6 +163,7 @@ class Policy:
     stopped: bool = False
     transports: frozenset[str] = frozenset({"email"})
     history: str = "mute"
+    sending: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +256,7 @@ class Marked(NamedTuple):
     topic: str
     partition: int
     time: datetime
+    send: datetime | None = None
 
 
 CampaignEvent = ProfileSeen | ProfileGone | ClassChanged | Due | Outcome | Marked

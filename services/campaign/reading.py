@@ -28,8 +28,8 @@ def read(record: Record) -> CampaignEvent | None:
             return _removal(record)
         event = decode(record.value)
         if event.type in (BEGIN, END):
-            name = _marks.decode(event.data).name
-            return Marked(name, event.type == BEGIN, record.topic, record.partition, event.time)
+            mark = _marks.decode(event.data)
+            return Marked(mark.name, event.type == BEGIN, record.topic, record.partition, event.time, mark.send)
         if record.topic == PROFILES:
             return _profile(record, event) if event.type == UPDATED else None
         return _change(event) if event.type == CHANGED else None

@@ -1,6 +1,7 @@
 """How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -107,7 +108,12 @@ def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEv
     named = load_messages(connection, sorted(abouts))
     names = {event.profile_id for event in events if not isinstance(event, Marked)}
     names |= {message.profile_id for message in named.values()}
-    return Work(load_customers(connection, sorted(names)), named, rulebook, events)
+    work = Work(load_customers(connection, sorted(names)), named, rulebook, events)
+    sending = {row.name: row.asked_at for row in connection.execute(select(tables.sending_import))}
+    sending.update((mark.name, to_ms(mark.send)) for mark in work.marks if mark.send is not None)
+    if sending:
+        work.policy = replace(work.policy, sending=sending)
+    return work
 
 
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
@@ -226,6 +232,8 @@ def _dispatch_row(message: Message) -> dict[str, Any]:
 def _save_mark(connection: Connection, mark: Marked) -> None:
     table = tables.open_import
     row = {"name": mark.name, "topic": mark.topic, "part": mark.partition}
+    if mark.send is not None:
+        put(connection, tables.sending_import, [{"name": mark.name, "asked_at": to_ms(mark.send)}], "ignore")
     if mark.begun:
         put(connection, table, [row], "ignore")
     else:

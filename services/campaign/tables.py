@@ -132,6 +132,14 @@ open_import = Table(
 )
 """The imports that have begun and not yet ended, per partition."""
 
+sending_import = Table(
+    "sending_import",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+)
+"""The imports that were asked to send, and when (ms)."""
+
 discard = Table(
     "discard",
     metadata,

@@ -65,6 +65,15 @@ def read_source(record: Record, received_at: datetime, settings: Mapping[str, An
     return judge(read_record(record), received_at, settings)
 
 
+def judge_history(envelope: object, received_at: datetime, settings: Mapping[str, Any], history: str) -> Accepted:
+    """The accepted event of an import. Raises InvalidEvent."""
+    clamp = settings.get("clock", "system") == "system"
+    event, value = accept_bytes(envelope, received_at, settings, history, clamp)
+    if len(value) > LARGEST_RECORD:
+        raise _too_large(LARGEST_RECORD)
+    return Accepted(event, value, key_of(event))
+
+
 def _too_large(most: int) -> InvalidEvent:
     return InvalidEvent(TOO_LARGE, (Fault(f"an event may have at most {most} bytes"),))
 

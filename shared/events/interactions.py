@@ -150,9 +150,13 @@ class Loyalty(Payload, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a begin or end mark."""
+    """The data of a begin or end mark. `send` is the moment at which it was asked that the import start messages.
+
+    History is mute without it; with it, what had not happened longer ago than the reaction window is answered.
+    """
 
     name: str
+    send: datetime | None = None
 
 
 EMAIL_ACTIONS = (
