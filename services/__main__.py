@@ -226,11 +226,13 @@ def revoke_key(key_id: str, data: Data = None) -> None:
 @app.command("topics")
 def settle_topics(
     check: Annotated[bool, typer.Option("--check", help="Create nothing, only compare.")] = False,
-    file: Annotated[Path | None, typer.Option(help="The plan; else deploy/topics.yaml.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="The plan; else /etc/cartera/topics.yaml or deploy/topics.yaml.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Create the Kafka topics that are missing and compare all with the plan; 1 when something differs."""
-    planned = topics.plans(file) if file else topics.plans()
+    planned = topics.plans(file)
     telemetry.configure(sys.stderr)
     log = composition.open_kafka(_settings(None))
     rows = asyncio.run(topics.settle(log, planned, composition.read_together(), create=not check))

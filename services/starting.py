@@ -62,7 +62,9 @@ async def start(what: Start, out: Console) -> None:
 
 
 def _sample(what: Start, folder: Path) -> dict[str, Any] | None:
-    """The anchor of the sample when this data folder has one or is to get one."""
+    """The anchor of the sample when this data folder has one or is to get one; a company's Kafka never does."""
+    if what.settings.log_url is not None:
+        return None
     fresh = not (folder / "log.db").exists()
     if not (folder / "sample.json").exists() and not (what.sample and fresh):
         return None

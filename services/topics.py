@@ -12,8 +12,8 @@ from rich.table import Table
 from shared.errors import WrongSetting
 from shared.log.kafka import Actual, KafkaLog, Plan
 
-FILE = Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml"
-"""Beside the code, as in the repository and in the image."""
+FILES = (Path("/etc/cartera/topics.yaml"), Path(__file__).resolve().parents[1] / "deploy" / "topics.yaml")
+"""Where the plan lies: that of an operator or of the image, else that of the repository."""
 
 SHOWN = ("min.insync.replicas", "cleanup.policy", "retention.ms")
 """The configuration that the table shows."""
@@ -44,8 +44,9 @@ class Row(NamedTuple):
     problems: Sequence[str]
 
 
-def plans(file: Path = FILE) -> Mapping[str, Plan]:
+def plans(file: Path | None = None) -> Mapping[str, Plan]:
     """The plan of every topic by its short name. Raises WrongSetting that says what is wrong with the file."""
+    file = file or _file() or FILES[0]
     try:
         read = msgspec.convert(yaml.safe_load(file.read_text("utf-8")), _File)
     except OSError as error:
@@ -57,8 +58,12 @@ def plans(file: Path = FILE) -> Mapping[str, Plan]:
 
 def plan_of() -> Callable[[str], Plan]:
     """How a missing topic is created; one that the file does not name gets what Kafka gives by itself."""
-    known = plans() if FILE.exists() else {}
+    known = plans() if _file() else {}
     return lambda name: known.get(name) or Plan()
+
+
+def _file() -> Path | None:
+    return next((file for file in FILES if file.exists()), None)
 
 
 def _plan(file: _File, topic: _Topic) -> Plan:

@@ -39,7 +39,7 @@ case $PORT in '' | *[!0-9]*) usage ;; esac
 running() {
   local pid
   pid=$(cat "$DIR/broker-$1/pid" 2>/dev/null) || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- "$DIR/broker-$1/server.properties" || return 1
+  { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "$DIR/broker-$1/server.properties"; } 2>/dev/null || return 1
   echo "$pid"
 }
 
