@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from services.ingest.compatible import skew
 from services.ingest.compatible.answers import PREFLIGHT_SECONDS
 from services.ingest.compatible.browser import GIF
 from services.ingest.compatible.routes import BATCHES, SINGLES
@@ -22,6 +24,7 @@ from shared.errors import Unavailable
 from shared.runtime.web import Problem
 from tests.conftest import Opener
 from tests.contract.test_ingest_api import NOW, PROBLEM, House, opened
+from tests.fuzz.hostile import BOMB
 
 KEY = {"authorization": "Basic " + base64.b64encode(b"write-key:").decode()}
 SOURCE = "segment/fixed-write"
@@ -281,6 +284,15 @@ async def test_bodies_that_cannot_be_unpacked(
     assert answer.headers["content-type"] == PROBLEM
 
 
+async def test_a_bomb_is_not_inflated(tracked: Tracked) -> None:
+    tracemalloc.start()
+    answer = await tracked.post("/v1/batch", BOMB, **{"content-encoding": "gzip"})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.status_code == 413
+    assert peak < 24 * 1024 * 1024, "of 100 MB"
+
+
 async def test_a_whole_batch(tracked: Tracked) -> None:
     answer = await tracked.batch(*(track(number) for number in range(2500)))
     assert (answer.status_code, answer.json()) == (200, {"success": True})
@@ -338,10 +350,17 @@ async def test_what_the_envelope_says_holds_for_events_that_say_nothing(tracked:
     ],
 )
 async def test_times(tracked: Tracked, sent: str | None, event: dict[str, Any], time: str) -> None:
-    await tracked.batch(track(**event), sentAt=sent)
-    found = await tracked.only()
-    assert datetime.fromisoformat(found["time"]) == datetime.fromisoformat(time)
-    assert found["receivedat"] == "2026-11-20T10:15:03Z"
+    await tracked.batch(track(1, **event), track(2, **event, properties={"not": "plain 🛍"}), sentAt=sent)
+    for found in await tracked.events():
+        assert datetime.fromisoformat(found["time"]) == datetime.fromisoformat(time)
+        assert found["receivedat"] == "2026-11-20T10:15:03Z"
+
+
+def test_nothing_happens_after_it_was_sent() -> None:
+    sent_at = NOW - timedelta(hours=1)
+    assert skew.age(NOW, sent_at) == timedelta(0)
+    assert skew.age(NOW - timedelta(days=40_000), NOW) is None
+    assert skew.age(None, NOW) is skew.age(NOW, None) is None
 
 
 async def test_the_time_of_sending_may_stand_in_a_header(tracked: Tracked) -> None:

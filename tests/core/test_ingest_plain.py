@@ -186,6 +186,15 @@ def test_equal_numbers_have_equal_bytes(text: str, other: str) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("depth", range(10, 26))
+@pytest.mark.parametrize("where", ["data", "customer"])
+def test_what_is_nested_too_deep_is_not_plain(depth: int, where: str) -> None:
+    (event,) = [one for one in examples() if one["id"] == "visit-5/3"]
+    place = event["data"] if where == "data" else event["data"]["customer"]
+    place["x"] = json.loads("[" * depth + "]" * depth)
+    assert agree(json.dumps(event).encode(), {}) == (depth < 15)
+
+
 def test_most_events_are_plain() -> None:
     taken = [agree(json.dumps(example).encode(), {}) for example in examples() if example["type"] in FIELDS]
     assert sum(taken) > 0.7 * len(taken)
