@@ -12,6 +12,7 @@ from rich.console import Console
 
 from services import composition, privacy, remote, replay, topics
 from services import migrate as migrations
+from services.commands import applying
 from services.commands.importing import import_
 from services.starting import Start, start
 from shared import telemetry
@@ -112,11 +113,11 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Put segmentations, campaigns, templates and settings from YAML in force."""
-    results = remote.apply(remote.Client(_settings(data), url), paths, dry_run)
+    results = applying.apply(remote.Client(_settings(data), url), paths, dry_run)
     if as_json:
         _print_json(results)
     else:
-        remote.show_applied(out, results)
+        applying.show(out, results)
     if any(row["status"] == "refused" for row in results):
         raise typer.Exit(1)
 

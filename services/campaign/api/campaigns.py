@@ -1,10 +1,11 @@
 """Campaigns over REST: definitions, pausing, and what they would do and have done."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Response
+from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from services.campaign import documents
@@ -18,16 +19,25 @@ from services.campaign.api.stored import (
     shown,
     store,
     unknown,
+    wrong,
 )
 from services.campaign.composition import writer_of
 from services.campaign.definition import Campaign, DefinitionError, campaign_document
 from services.campaign.documents import CAMPAIGN, TEMPLATE, Document, Rulebook, Rulebooks
 from services.campaign.preview import Page, customer_of, dry_run, preview
 from services.campaign.report import report
+from services.campaign.supposing import check, supposing
 from shared.database import transaction
 from shared.errors import Fault
 from shared.runtime.service import Context
 from shared.runtime.web import Cursor, CursorText, Limit, Problem
+
+
+class Supposed(BaseModel):
+    """Documents that a dry run takes as if they had been put."""
+
+    documents: list[dict[str, Any]] = []
+
 
 SAMPLE = 20
 """How many customers a dry run shows unless told otherwise."""
@@ -93,12 +103,24 @@ def looking_ahead(routes: APIRouter, context: Context, rulebooks: Rulebooks) -> 
 
     @routes.post("/v1/campaigns/{name}/dry-run", dependencies=READ, summary="Who would get it now, who not, and why")
     def run(
-        name: str, now: Annotated[datetime, present], limit: Limit = SAMPLE, cursor: CursorText = None
+        name: str,
+        now: Annotated[datetime, present],
+        limit: Limit = SAMPLE,
+        cursor: CursorText = None,
+        supposed: Annotated[Supposed | None, Body()] = None,
     ) -> dict[str, Any]:
         after = Cursor.decode(cursor, (str,))
         with context.engine.connect() as connection:
-            rulebook, campaign = _in_force(connection, rulebooks, name)
+            rulebook, campaign = _in_force(connection, rulebooks, name, supposed.documents if supposed else ())
             return dry_run(connection, campaign, rulebook, now, Page(str(after[0]) if after else "", limit))
+
+    @routes.post("/v1/documents/check", dependencies=READ, summary="Whether a template, campaign or settings would do")
+    def judge(document: Body_) -> dict[str, Any]:
+        try:
+            kind, name, _ = check(rulebooks, document)
+        except DefinitionError as error:
+            raise wrong(error) from error
+        return {"kind": kind, "name": name, "valid": True}
 
     @routes.get("/v1/campaigns/{name}/report", dependencies=READ, summary="What it has done, and its effect")
     def tell(name: str) -> dict[str, Any]:
@@ -109,8 +131,14 @@ def looking_ahead(routes: APIRouter, context: Context, rulebooks: Rulebooks) -> 
         return told
 
 
-def _in_force(connection: Connection, rulebooks: Rulebooks, name: str) -> tuple[Rulebook, Campaign]:
-    rulebook = rulebooks.load(connection)
+def _in_force(
+    connection: Connection, rulebooks: Rulebooks, name: str, supposed: Sequence[Mapping[str, Any]] = ()
+) -> tuple[Rulebook, Campaign]:
+    """The rules, as they would be with the supposed documents, and one campaign of them."""
+    try:
+        rulebook = supposing(connection, rulebooks, supposed) if supposed else rulebooks.load(connection)
+    except DefinitionError as error:
+        raise wrong(error) from error
     campaign = rulebook.policy.campaigns.get(name)
     if campaign is None:
         raise unknown(CAMPAIGN, name)
