@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, remote, replay
+from services import composition, dead_letters, remote, replay
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -23,9 +23,8 @@ app = typer.Typer(
     epilog="`cartera settings` lists the environment variables. Exit codes: 0 done, 1 failed, 2 wrong use.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
-letters_app = typer.Typer(no_args_is_help=True, help="Rejected events: look, replay.")
 app.add_typer(keys_app, name="keys")
-app.add_typer(letters_app, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -113,46 +112,6 @@ def apply(
         remote.show_applied(out, results)
     if any(row["status"] == "refused" for row in results):
         raise typer.Exit(1)
-
-
-@letters_app.command("list")
-def list_letters(
-    data: Data = None,
-    state: str | None = None,
-    code: str | None = None,
-    source: str | None = None,
-    as_json: Json = False,
-) -> None:
-    """The rejected events, newest first."""
-    query = {"state": state, "code": code, "source": source, "limit": "1000"}
-    found = remote.Client(_settings(data)).get("/v1/dead-letters", query)["dead_letters"]
-    if as_json:
-        _print_json(found)
-        return
-    for row in found:
-        first = row["errors"][0] if row["errors"] else {}
-        out.print(
-            f"{row['id']}  {row['received_at']}  {row['state']}  {row['code']}  {first.get('detail', '')}",
-            highlight=False,
-        )
-    out.print(f"{len(found)} dead letters", highlight=False)
-
-
-@letters_app.command("show")
-def show_letter(letter_id: str, data: Data = None) -> None:
-    """One rejected event with its reasons and its original."""
-    _print_json(remote.Client(_settings(data)).get(f"/v1/dead-letters/{letter_id}"))
-
-
-@letters_app.command("replay")
-def replay_letters(ids: list[str], data: Data = None, as_json: Json = False) -> None:
-    """Send rejected events in again, repaired or because they are accepted now; a second time changes nothing."""
-    client = remote.Client(_settings(data))
-    answers = [client.post(f"/v1/dead-letters/{letter}/replay") for letter in ids]
-    if as_json:
-        _print_json(answers)
-    else:
-        out.print(f"{len(answers)} replayed", highlight=False)
 
 
 @keys_app.command("create")

@@ -117,6 +117,7 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
     return {
         "currency": settings.currency,
         "region": settings.region,
+        "dead_letter_retention": settings.dead_letters_kept,
         "clock": settings.clock,
         "outbox_dir": folder / "outbox",
         "smtp_url": settings.smtp_url.get_secret_value() if settings.smtp_url else None,

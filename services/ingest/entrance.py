@@ -96,10 +96,20 @@ class Entrance:
             raise _too_large(LARGEST_EVENT)
         return judge(sent.envelope, received_at, self._context.settings)
 
-    async def replay(self, letter: Letter) -> None:
-        """Send the event of a letter on its way, as if it had been good when it came. Raises InvalidEvent."""
-        accepted = await self._accept_again(letter)
-        await self._appender.append((forward(accepted),))
+    async def replay(self, found: Sequence[Letter]) -> Mapping[str, InvalidEvent]:
+        """Send the events of letters on their way, as if they had been good when they came.
+
+        Returns, by the letter's id, why one is still refused. Raises Unavailable: nothing may be closed then.
+        """
+        records: list[Outgoing] = []
+        refused: dict[str, InvalidEvent] = {}
+        for letter in found:
+            try:
+                records.append(forward(await self._accept_again(letter)))
+            except InvalidEvent as error:
+                refused[letter.id] = error
+        await self._appender.append(records)
+        return refused
 
     async def _accept_again(self, letter: Letter) -> Accepted:
         settings = self._context.settings

@@ -86,14 +86,16 @@ def read(value: bytes) -> Letter:
         original = base64.b64decode(content.original_base64, validate=True)
     except (msgspec.DecodeError, binascii.Error, ValueError) as error:
         raise InvalidEvent("invalid_event", (Fault(f"this is no dead letter: {error}"),)) from error
+    envelope = _json(original)
+    named = text_of(envelope, "source") if isinstance(envelope, Mapping) and "specversion" in envelope else None
     return Letter(
         id=content.id,
         received_at=event.time,
-        source=_storable(content.source),
+        source=named or _storable(content.source),
         code=_storable(content.code),
         errors=content.errors,
         original=original,
-        type=text_of(_json(original), "type"),
+        type=text_of(envelope, "type"),
         service=content.service,
         topic=content.topic,
         partition=content.partition,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.ingest import letters, store
+from services.ingest import letters, retention, store
 from services.ingest.api import router
 from services.ingest.cloudevents import MAIN_TYPES
 from services.ingest.core import evolve, react
@@ -18,7 +18,12 @@ from shared.runtime.service import Service
 
 
 def build(settings: Mapping[str, Any]) -> Service:
-    """The service under company settings: `currency`, `region` (of phone numbers), `clock` and `blocked_values`."""
+    """The service under company settings.
+
+    `currency`, `region` (of phone numbers), `clock`, `blocked_values` and `dead_letter_retention` (a timedelta; letters
+    are kept for good without it, and under the clock of events, in which old times come late).
+    """
+    kept = settings.get("dead_letter_retention") if settings.get("clock", "system") == "system" else None
 
     def decode(record: Record) -> Incoming:
         if record.topic == dead_letters.TOPIC:
@@ -39,6 +44,7 @@ def build(settings: Mapping[str, Any]) -> Service:
         identity=_identity,
         event_ms=_event_ms,
         describe=_describe,
+        timers=retention.timers(kept) if kept is not None else None,
     )
 
 

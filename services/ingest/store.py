@@ -15,17 +15,20 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
+    Select,
     String,
     Table,
     Text,
+    case,
+    delete,
     func,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Incoming, Letter
+from shared.database import put
 from shared.events.times import from_ms, to_ms
 from shared.runtime.service import Work as States
 
@@ -56,6 +59,7 @@ dead_letter = Table(
     Index("dead_letter_received", "received_at", "id"),
 )
 
+_age = tuple_(dead_letter.c.received_at, dead_letter.c.id)
 _errors = msgspec.json.Decoder(tuple[dict[str, str], ...])
 
 
@@ -102,10 +106,7 @@ def save(connection: Connection, work: States) -> None:
 
 def keep(connection: Connection, letters: Sequence[Letter]) -> None:
     """Insert letters; one that is kept already stays as it is."""
-    if not letters:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(dead_letter).on_conflict_do_nothing(), [_row(letter) for letter in letters])
+    put(connection, dead_letter, [_row(letter) for letter in letters], "ignore")
 
 
 def find(connection: Connection, letter_id: str) -> Letter | None:
@@ -115,14 +116,28 @@ def find(connection: Connection, letter_id: str) -> Letter | None:
 
 def page(
     connection: Connection, wanted: Filter, before: tuple[int, str] | None, limit: int
-) -> tuple[Sequence[Letter], bool]:
+) -> tuple[list[Letter], bool]:
     """Letters from the newest on, and whether there are more; `before` is (received_at in ms, id) of the last one."""
-    key = tuple_(dead_letter.c.received_at, dead_letter.c.id)
-    query = select(dead_letter.c.id, func.length(dead_letter.c.original)).where(*_conditions(wanted))
-    if before is not None:
-        query = query.where(key < before)
-    order = (dead_letter.c.received_at.desc(), dead_letter.c.id.desc())
-    rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
+    query = _letters(wanted).order_by(dead_letter.c.received_at.desc(), dead_letter.c.id.desc())
+    return _bounded(connection, query if before is None else query.where(_age < before), limit)
+
+
+def unreplayed(
+    connection: Connection, wanted: Filter, after: tuple[int, str] | None, limit: int
+) -> tuple[list[Letter], bool]:
+    """Letters that are open or repaired, from the oldest on, and whether there are more."""
+    query = _letters(wanted).where(dead_letter.c.state != REPLAYED)
+    query = query.order_by(dead_letter.c.received_at, dead_letter.c.id)
+    return _bounded(connection, query if after is None else query.where(_age > after), limit)
+
+
+def _letters(wanted: Filter) -> Select[Any]:
+    return select(dead_letter.c.id, func.length(dead_letter.c.original)).where(*_conditions(wanted))
+
+
+def _bounded(connection: Connection, query: Select[Any], limit: int) -> tuple[list[Letter], bool]:
+    """The letters of a query for ids and sizes, as far as a page may go in number and bytes."""
+    rows = connection.execute(query.limit(limit + 1)).all()
     names: list[str] = []
     size = 0
     for name, length in rows[:limit]:
@@ -134,19 +149,60 @@ def page(
     return [letters[name] for name in names if name in letters], len(rows) > len(names)
 
 
+class Count(msgspec.Struct, frozen=True):
+    """How many letters of one reason and source there are, by state, and when the latest arrived."""
+
+    code: str
+    source: str
+    count: int
+    open: int
+    repaired: int
+    replayed: int
+    latest_at: datetime
+
+
+def counts(connection: Connection, wanted: Filter, after: tuple[str, str] | None, limit: int) -> list[Count]:
+    """Counts in order of code and source, from behind `after` on."""
+    kind = (dead_letter.c.code, dead_letter.c.source)
+    by_state = [func.sum(case((dead_letter.c.state == state, 1), else_=0)) for state in (OPEN, REPAIRED, REPLAYED)]
+    query = select(*kind, func.count(), *by_state, func.max(dead_letter.c.received_at)).where(*_conditions(wanted))
+    if after is not None:
+        query = query.where(tuple_(*kind) > after)
+    rows = connection.execute(query.group_by(*kind).order_by(*kind).limit(limit))
+    return [Count(row[0], row[1], int(row[2]), int(row[3]), int(row[4]), int(row[5]), from_ms(row[6])) for row in rows]
+
+
+def total(connection: Connection, wanted: Filter) -> int:
+    """How many letters match."""
+    return connection.execute(select(func.count()).select_from(dead_letter).where(*_conditions(wanted))).scalar_one()
+
+
+def oldest(connection: Connection) -> datetime | None:
+    """When the oldest letter arrived."""
+    found = connection.execute(select(func.min(dead_letter.c.received_at))).scalar_one()
+    return None if found is None else from_ms(found)
+
+
+def purge(connection: Connection, before: datetime, limit: int) -> int:
+    """Delete the oldest letters that arrived before a moment, at most `limit`; how many."""
+    names = select(dead_letter.c.id).where(dead_letter.c.received_at < to_ms(before))
+    names = names.order_by(dead_letter.c.received_at).limit(limit)
+    return connection.execute(delete(dead_letter).where(dead_letter.c.id.in_(names))).rowcount
+
+
 def repair(connection: Connection, letter_id: str, corrected: bytes, kind: str) -> bool:
     """Put a corrected event beside the original; False when the letter has been replayed (or is gone)."""
-    return _change(connection, letter_id, {"repaired": corrected, "type": kind, "state": REPAIRED})
+    return bool(_change(connection, [letter_id], {"repaired": corrected, "type": kind, "state": REPAIRED}))
 
 
-def mark_replayed(connection: Connection, letter_id: str) -> bool:
-    """Close a letter; False when it was closed (or is gone)."""
-    return _change(connection, letter_id, {"state": REPLAYED})
+def mark_replayed(connection: Connection, names: Sequence[str]) -> int:
+    """Close letters; how many of them were not closed before."""
+    return sum(_change(connection, names[n : n + CHUNK], {"state": REPLAYED}) for n in range(0, len(names), CHUNK))
 
 
-def _change(connection: Connection, letter_id: str, values: Mapping[str, Any]) -> bool:
-    where = (dead_letter.c.id == letter_id) & (dead_letter.c.state != REPLAYED)
-    return bool(connection.execute(update(dead_letter).where(where).values(**values)).rowcount)
+def _change(connection: Connection, names: Sequence[str], values: Mapping[str, Any]) -> int:
+    where = dead_letter.c.id.in_(names) & (dead_letter.c.state != REPLAYED)
+    return connection.execute(update(dead_letter).where(where).values(**values)).rowcount
 
 
 def _conditions(wanted: Filter) -> Iterable[ColumnElement[bool]]:

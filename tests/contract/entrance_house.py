@@ -1,0 +1,78 @@
+"""The entrance with everything it stands on: the real log, the real database, its REST without a socket."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from services.ingest import store
+from services.ingest.api import router
+from shared.database import create_tables, open_sqlite, transaction
+from shared.events.times import to_ms
+from shared.log import Record, TopicPartition
+from shared.log.sqlite import SqliteLog, open_log
+from shared.runtime.service import Context
+from shared.runtime.web import build
+from shared.security import StoredKeys
+from shared.telemetry import Metrics
+
+NOW = datetime(2026, 11, 20, 10, 15, 3, tzinfo=UTC)
+JSON = {"content-type": "application/json"}
+
+
+def purchase(number: int = 1, **data: Any) -> dict[str, Any]:
+    content = {"customer": {"customer_id": "C-17"}, "order_id": str(number), "total": "5.00", **data}
+    return {
+        "specversion": "1.0",
+        "id": str(number),
+        "source": "shop",
+        "type": "purchase.completed",
+        "time": "2026-11-20T10:15:00Z",
+        "data": content,
+    }
+
+
+class House:
+    """The entrance with everything it stands on."""
+
+    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context) -> None:
+        self.client = client
+        self.log = log
+        self.context = context
+
+    async def post(self, body: object, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.client.post("/v1/events", content=content, headers={**JSON, **headers})
+
+    async def topic(self, name: str) -> list[Record]:
+        place = TopicPartition(name, 0)
+        end = (await self.log.ends(name)).get(place, 0)
+        found = [await self.log.read(place, offset) for offset in range(end)]
+        return [record for record in found if record is not None]
+
+    async def letters(self, **query: object) -> list[dict[str, Any]]:
+        answer = await self.client.get("/v1/dead-letters", params={k: str(v) for k, v in query.items()})
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["dead_letters"]
+        return found
+
+
+@asynccontextmanager
+async def opened(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[House]:
+    engine = open_sqlite(folder / "ingest.db")
+    create_tables(engine, store.metadata)
+    log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
+    context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
+    keys = StoredKeys(lambda: transaction(engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
+    keys.prepare()
+    app = build("ingest", [router(context)], keys, {}, Metrics("test"))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"authorization": "Bearer admin-key"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        yield House(client, log, context)
+    await log.close()
+    engine.dispose()
