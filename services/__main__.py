@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from services import composition, dead_letters, remote, replay
+from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -155,6 +156,21 @@ def openapi(data: Data = None) -> None:
     """Print the OpenAPI document of all services."""
     platform, _ = composition.compose(_settings(data), tuple(composition.SERVICES), "http://127.0.0.1:8000")
     _print_json(platform.application().openapi())
+
+
+@app.command()
+def schemas(
+    folder: Annotated[Path | None, typer.Argument(help="Write each as TYPE/VERSION.json into this folder.")] = None,
+) -> None:
+    """Print the JSON Schemas of all event types, or write those that are missing into a folder."""
+    if folder is None:
+        _print_json({kind: schema_of(kind) for kind in VERSIONS})
+        return
+    for kind, version in VERSIONS.items():
+        file = folder / kind / f"{version}.json"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _version(value: bool) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from services.ingest import desk, letters
+from services.ingest import desk, letters, published
 from services.ingest.acceptance import TOO_LARGE
 from services.ingest.body import read_body
 from services.ingest.cloudevents import Posted
@@ -28,6 +28,7 @@ def router(context: Context) -> APIRouter:
     entrance = Entrance(context)
     _add_events(routes, entrance)
     routes.include_router(desk.router(context, entrance))
+    routes.include_router(published.router())
     return routes
 
 

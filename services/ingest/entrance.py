@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.ingest import letters, store
-from services.ingest.acceptance import TOO_LARGE, accept_bytes, key_of, sent_id
+from services.ingest.acceptance import TOO_LARGE, accept_bytes, data_of, key_of, sent_id
 from services.ingest.appender import Appender
 from services.ingest.cloudevents import MAIN_TYPES, Sent, read_json, read_record
 from services.ingest.forwarding import forward
@@ -51,7 +51,7 @@ def judge(envelope: object, received_at: datetime, settings: Mapping[str, Any]) 
     """The accepted event. Raises InvalidEvent. Under the clock of events nothing is in the future."""
     clamp = settings.get("clock", "system") == "system"
     event, value = accept_bytes(envelope, received_at, settings, clamp=clamp)
-    return Accepted(event, value, key_of(event))
+    return Accepted(event, value, key_of(event), data_of(envelope))
 
 
 def read_source(record: Record, received_at: datetime, settings: Mapping[str, Any]) -> Accepted:

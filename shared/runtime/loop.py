@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from shared.database import transaction
-from shared.errors import CarteraError, Conflict, Unavailable
+from shared.errors import CarteraError, Conflict, SetAside, Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Consumer, Log, Position, Told, TopicPartition
@@ -237,7 +237,7 @@ class Loop:
         measure.batch(self.metrics, self.service, applied, seconds, self.clock())
         if applied.events:
             self._rejections = 0
-        self._rejections += len(applied.rejected)
+        self._rejections += sum(not isinstance(error, SetAside) for error in applied.rejected)
         if self._rejections >= DEAD_LETTER_LIMIT:
             raise StoppedByDeadLetters(
                 f"{self._rejections} events in a row were rejected by {self.service.name}: `cartera dead-letters list`"

@@ -126,7 +126,7 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         claims=claims,
         said=said,
         outbox_seq=seq,
-        events=[item.event for item in fresh],
+        events=_applied(fresh, more),
         duplicates=duplicates,
         rejected=[error for _, _, error in letters],
         held={slices[index].claim.partition: service.event_ms(event) for index, (_, event) in cuts.items()},
@@ -246,6 +246,13 @@ def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Out
         said.extend(service.react(before, after))
         work.replace(before, after)
     return said, letters
+
+
+def _applied(fresh: list[_Input], refused: list[_Letter]) -> list[Any]:
+    """The events that the core took."""
+    places = {(record.topic, record.partition, record.offset) for _, record, _ in refused}
+    taken = (item for item in fresh if (item.record.topic, item.record.partition, item.record.offset) not in places)
+    return [item.event for item in (taken if places else fresh)]
 
 
 def _advance(
