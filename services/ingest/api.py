@@ -14,6 +14,9 @@ from services.ingest.cloudevents import Posted
 from services.ingest.entrance import Entrance, Verdict
 from services.ingest.openapi import EVENTS, OUTCOME
 from services.ingest.posting import no_json, read_posted
+from services.ingest.sources import api as sources
+from services.ingest.sources import receiver
+from services.ingest.sources.registry import Registry
 from shared.errors import InvalidEvent
 from shared.runtime.service import Context
 from shared.runtime.web import Problem, needs
@@ -25,10 +28,13 @@ MOST_EVENTS = 2_500
 def router(context: Context) -> APIRouter:
     """`POST /v1/events` and the paths of `/v1/dead-letters`."""
     routes = APIRouter(tags=["ingest"])
-    entrance = Entrance(context)
+    registry = Registry(context.engine)
+    entrance = Entrance(context, registry)
     _add_events(routes, entrance)
     routes.include_router(desk.router(context, entrance))
     routes.include_router(published.router())
+    routes.include_router(receiver.router(context, entrance, registry))
+    routes.include_router(sources.router(context, registry))
     return routes
 
 

@@ -163,7 +163,7 @@ def _add_repairs(routes: APIRouter, context: Context, entrance: Entrance) -> Non
         body = await read_body(request)
         letter = await run_in_threadpool(_found, context, letter_id)
         corrected = _one_event(request, body)
-        accepted = entrance.examine(corrected, letter.received_at)
+        accepted = await entrance.examine(corrected, letter.received_at)
         done = await run_in_threadpool(_repair, context, letter_id, corrected.original, accepted.event.type)
         if not done:
             raise Problem(409, "already_replayed", "this event has been replayed: send a new one")

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 from services.ingest import letters, store
 from services.ingest.acceptance import TOO_LARGE, accept_bytes, data_of, key_of, sent_id
+from services.ingest.admission import admit
 from services.ingest.appender import Appender
 from services.ingest.cloudevents import MAIN_TYPES, Sent, read_json, read_record
 from services.ingest.forwarding import forward
-from services.ingest.model import Accepted, Letter
+from services.ingest.model import Accepted, Letter, Rule
+from services.ingest.sources.deliveries import Part, envelopes_of, original_of, part_in
+from services.ingest.sources.document import Source
+from services.ingest.sources.registry import Registry
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
 from shared.events.outgoing import Outgoing
@@ -68,33 +72,70 @@ def _too_large(most: int) -> InvalidEvent:
 class Entrance:
     """The door of one process."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, registry: Registry) -> None:
         self._context = context
+        self._registry = registry
         self._appender = Appender(context.log)
 
     async def take(self, sent: Sequence[Sent]) -> Sequence[Verdict]:
         """Judge events and make each durable, as an interaction or as a dead letter. Raises Unavailable: send again."""
         received_at = self._context.clock()
+        rules = (await self._registry.known()).rules
         if len(sent) < ASIDE:
-            judged = self._judge_all(sent, received_at)
+            judged = self._judge_all(sent, received_at, rules)
         else:
-            judged = await asyncio.to_thread(self._judge_all, sent, received_at)
+            judged = await asyncio.to_thread(self._judge_all, sent, received_at, rules)
         verdicts, records, refused = judged
         await self._appender.append(records)
         await self._keep(refused)
         return verdicts
 
-    async def refuse(self, original: bytes, error: InvalidEvent) -> None:
-        """Keep a body in which no event could be found."""
-        await self.take((Sent(original, None, error),))
+    async def receive(self, source: Source, parts: Sequence[Part]) -> Mapping[str, int]:
+        """The same for a webhook's delivery: how many of its events were accepted, how many of its parts rejected
+        (at least one event) or ignored (no rule of the mapping applies).
+        """
+        received_at = self._context.clock()
+        counts, records, refused = await asyncio.to_thread(self._map_all, source, parts, received_at)
+        await self._appender.append(records)
+        await self._keep(refused)
+        return counts
 
-    def examine(self, sent: Sent, received_at: datetime) -> Accepted:
+    async def refuse(self, original: bytes, error: InvalidEvent, source: str | None = None) -> None:
+        """Keep a body in which no event could be found."""
+        await self.take((Sent(original, None if source is None else {"source": source}, error),))
+
+    async def examine(self, sent: Sent, received_at: datetime) -> Accepted:
         """One event as it would be accepted. Raises InvalidEvent."""
+        return self._judge(sent, received_at, (await self._registry.known()).rules)
+
+    def _judge(self, sent: Sent, received_at: datetime, rules: Mapping[str, Rule]) -> Accepted:
         if sent.error is not None:
             raise sent.error
         if len(sent.original) > LARGEST_EVENT:
             raise _too_large(LARGEST_EVENT)
-        return judge(sent.envelope, received_at, self._context.settings)
+        return self._admit(judge(sent.envelope, received_at, self._context.settings), rules)
+
+    def _admit(self, accepted: Accepted, rules: Mapping[str, Rule]) -> Accepted:
+        return admit(accepted, rules.get(accepted.event.source))
+
+    def _map(self, source: Source, part: Part, received_at: datetime) -> tuple[list[Accepted], InvalidEvent | None]:
+        """The good events of a part, and why there are others in it."""
+        rules = {source.name: Rule(source.document.mode)}
+        good: list[Accepted] = []
+        wrong: InvalidEvent | None = None
+        try:
+            envelopes = envelopes_of(source, part)
+        except InvalidEvent as error:
+            return good, error
+        for envelope in envelopes:
+            try:
+                accepted = judge(envelope, received_at, self._context.settings)
+                if len(accepted.value) > LARGEST_RECORD:
+                    raise _too_large(LARGEST_RECORD)
+                good.append(self._admit(accepted, rules))
+            except InvalidEvent as error:
+                wrong = error if wrong is None else InvalidEvent(wrong.code, (*wrong.faults, *error.faults))
+        return good, wrong
 
     async def replay(self, found: Sequence[Letter]) -> Mapping[str, InvalidEvent]:
         """Send the events of letters on their way, as if they had been good when they came.
@@ -105,13 +146,24 @@ class Entrance:
         refused: dict[str, InvalidEvent] = {}
         for letter in found:
             try:
-                records.append(forward(await self._accept_again(letter)))
+                records.extend(map(forward, await self._accept_again(letter)))
             except InvalidEvent as error:
                 refused[letter.id] = error
         await self._appender.append(records)
         return refused
 
-    async def _accept_again(self, letter: Letter) -> Accepted:
+    async def _accept_again(self, letter: Letter) -> Sequence[Accepted]:
+        """Its event, or all events of a webhook's part. A quarantine does not hold up what is let in by hand."""
+        known = await self._registry.known()
+        part = part_in(letter.original) if letter.topic is None and letter.repaired is None else None
+        if part is not None and part.webhook == letter.source and part.webhook in known.sources:
+            found, wrong = await asyncio.to_thread(self._map, known.sources[part.webhook], part, letter.received_at)
+            if wrong is not None:
+                raise wrong
+            return found
+        return [self._admit(await self._judge_again(letter), known.rules)]
+
+    async def _judge_again(self, letter: Letter) -> Accepted:
         settings = self._context.settings
         if letter.repaired is not None:
             return judge(read_json(letter.repaired), letter.received_at, settings)
@@ -130,22 +182,40 @@ class Entrance:
         )
 
     def _judge_all(
-        self, sent: Sequence[Sent], received_at: datetime
+        self, sent: Sequence[Sent], received_at: datetime, rules: Mapping[str, Rule]
     ) -> tuple[list[Verdict], list[Outgoing], list[Letter]]:
         verdicts: list[Verdict] = []
         records: list[Outgoing] = []
         refused: list[Letter] = []
         for index, one in enumerate(sent):
             try:
-                records.append(forward(self.examine(one, received_at)))
+                records.append(forward(self._judge(one, received_at, rules)))
                 verdicts.append(Verdict(sent_id(one.envelope), None))
             except InvalidEvent as error:
                 letter = letters.reject(one.original, one.envelope, error, received_at, index)
                 verdicts.append(Verdict(sent_id(one.envelope), error))
                 refused.append(letter)
-                if len(letter.original) <= letters.LARGEST_ON_TOPIC:
-                    records.append(letters.announce(letter))
+                records.extend(letters.announced(letter))
         return verdicts, records, refused
+
+    def _map_all(
+        self, source: Source, parts: Sequence[Part], received_at: datetime
+    ) -> tuple[dict[str, int], list[Outgoing], list[Letter]]:
+        counts = {"accepted": 0, "rejected": 0, "ignored": 0}
+        records: list[Outgoing] = []
+        refused: list[Letter] = []
+        for index, part in enumerate(parts):
+            found, wrong = self._map(source, part, received_at)
+            records.extend(map(forward, found))
+            counts["accepted"] += len(found)
+            if wrong is not None:
+                letter = letters.reject(original_of(part), {"source": source.name}, wrong, received_at, index)
+                refused.append(letter)
+                records.extend(letters.announced(letter))
+                counts["rejected"] += 1
+            elif not found:
+                counts["ignored"] += 1
+        return counts, records, refused
 
     async def _keep(self, refused: Sequence[Letter]) -> None:
         if refused:

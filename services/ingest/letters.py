@@ -78,6 +78,11 @@ def announce(letter: Letter) -> Outgoing:
     return say(TOPIC, letter.id, event)
 
 
+def announced(letter: Letter) -> tuple[Outgoing, ...]:
+    """The records that tell of a letter: none of one that is too large for a topic."""
+    return (announce(letter),) if len(letter.original) <= LARGEST_ON_TOPIC else ()
+
+
 def read(value: bytes) -> Letter:
     """A letter from a record of the topic `dead-letters`. Raises InvalidEvent."""
     try:

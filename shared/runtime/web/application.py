@@ -78,6 +78,7 @@ def build(
         redoc_url=None,
     )
     app.state.keys = keys
+    app.state.metrics = metrics
     install(app)
     app.add_middleware(Frame)
     app.include_router(health.router(title, checks, metrics))
