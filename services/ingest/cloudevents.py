@@ -166,6 +166,16 @@ def read_record(record: Record) -> object:
     return _plain_record(record.topic, value, data)
 
 
+def sender_of(record: Record) -> str:
+    """The source of a record that need not be a good event, as far as it can be read, else its topic."""
+    try:
+        envelope = read_record(record)
+    except InvalidEvent:
+        envelope = None
+    named = envelope.get("source") if isinstance(envelope, dict) else None
+    return named[:256] if isinstance(named, str) and named else f"topic/{record.topic}"
+
+
 def _binary_record(headers: Mapping[str, bytes], content_type: str, value: bytes) -> object:
     attributes = {
         name[3:]: text.decode("utf-8", "replace")

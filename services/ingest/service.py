@@ -1,20 +1,28 @@
 """The entrance as a value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from services.ingest import letters, retention, store
 from services.ingest.api import router
-from services.ingest.cloudevents import MAIN_TYPES
+from services.ingest.cloudevents import MAIN_TYPES, sender_of
 from services.ingest.core import evolve, react
 from services.ingest.entrance import read_source
 from services.ingest.model import Accepted, Incoming
+from services.ingest.quarantine import Watch
+from services.ingest.sources import store as sources
+from services.ingest.sources.store import Quarantine
+from shared.errors import InvalidEvent
 from shared.events import dead_letters, interactions
 from shared.events.envelope import event_key
 from shared.events.times import from_ms, to_ms
 from shared.log import Record
-from shared.runtime.service import Service
+from shared.runtime.service import Context, Service
+from shared.runtime.web import Check, CheckResult
+from shared.telemetry import logger
 
 
 def build(settings: Mapping[str, Any]) -> Service:
@@ -25,10 +33,22 @@ def build(settings: Mapping[str, Any]) -> Service:
     """
     kept = settings.get("dead_letter_retention") if settings.get("clock", "system") == "system" else None
 
+    watch = Watch()
+
     def decode(record: Record) -> Incoming:
         if record.topic == dead_letters.TOPIC:
             return letters.read(record.value or b"")
-        return read_source(record, from_ms(record.timestamp), settings)
+        try:
+            accepted = read_source(record, from_ms(record.timestamp), settings)
+        except InvalidEvent:
+            watch.count(sender_of(record), False, record.timestamp)
+            raise
+        watch.count(accepted.event.source, True, record.timestamp)
+        return accepted
+
+    def save(connection: Connection, work: Any) -> None:
+        store.save(connection, work)
+        _confine(connection, watch.take())
 
     return Service(
         name="ingest",
@@ -36,16 +56,42 @@ def build(settings: Mapping[str, Any]) -> Service:
         produces=(interactions.TOPIC, dead_letters.TOPIC),
         metadata=store.metadata,
         decode=decode,
-        load=store.load,
+        load=_load,
         evolve=evolve,
         react=react,
-        save=store.save,
+        save=save,
         router=router,
         identity=_identity,
         event_ms=_event_ms,
         describe=_describe,
+        checks=_checks,
         timers=retention.timers(kept) if kept is not None else None,
     )
+
+
+def _load(connection: Connection, events: Sequence[Incoming]) -> store.Work:
+    names = {event.event.source for event in events if isinstance(event, Accepted)}
+    return store.load(connection, sources.rules(connection, names) if names else {}, events)
+
+
+def _confine(connection: Connection, found: Sequence[Quarantine]) -> None:
+    if found:
+        sources.confine(connection, found)
+        logger().warning("sources_quarantined", service="ingest", count=len(found))
+
+
+def _checks(context: Context) -> Mapping[str, Check]:
+    """A source in quarantine is a warning: the rest goes on."""
+
+    def quarantine() -> CheckResult:
+        with context.engine.connect() as connection:
+            found = [one.source for one in sources.quarantines(connection)]
+        if not found:
+            return CheckResult("pass", 0, "sources")
+        told = f"in quarantine: {', '.join(found[:10])}; `cartera dead-letters list --code quarantined`"
+        return CheckResult("warn", len(found), "sources", told)
+
+    return {"quarantine": quarantine}
 
 
 def _identity(event: Incoming) -> tuple[str, str] | None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
     update,
 )
 
-from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Incoming, Letter
+from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Incoming, Letter, Rule
 from shared.database import put
 from shared.events.times import from_ms, to_ms
 from shared.runtime.service import Work as States
@@ -75,15 +75,18 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work:
-    """The letters that one batch brings, and those of them that are kept already."""
+    """The letters that one batch brings, those of them that are kept already, and the rules of its sources."""
 
-    def __init__(self, kept: Mapping[str, Letter]) -> None:
+    def __init__(self, kept: Mapping[str, Letter], rules: Mapping[str, Rule]) -> None:
         self._kept = dict(kept)
+        self._rules = rules
         self.fresh: list[Letter] = []
 
     def part(self, event: Incoming) -> Door:
-        """An open door; for a letter that is kept already, the door that holds it."""
-        return Door(letter=self._kept.get(event.id)) if isinstance(event, Letter) else Door()
+        """An open door with the rule of the event's source; for a letter that is kept, the door that holds it."""
+        if isinstance(event, Letter):
+            return Door(letter=self._kept.get(event.id))
+        return Door(rule=self._rules.get(event.event.source))
 
     def replace(self, before: Door, after: Door) -> None:
         """Keep the letter that the batch brought."""
@@ -92,10 +95,10 @@ class Work:
             self.fresh.append(after.letter)
 
 
-def load(connection: Connection, events: Sequence[Incoming]) -> Work:
-    """The letters of a batch that are kept already."""
+def load(connection: Connection, rules: Mapping[str, Rule], events: Sequence[Incoming]) -> Work:
+    """The letters of a batch that are kept already; `rules` are those of its sources."""
     names = [event.id for event in events if isinstance(event, Letter)]
-    return Work({letter.id: letter for letter in _find(connection, names)})
+    return Work({letter.id: letter for letter in _find(connection, names)}, rules)
 
 
 def save(connection: Connection, work: States) -> None:

@@ -5,7 +5,7 @@ The order never varies:
 1. advance the offset of every slice by compare-and-set (the fence; it takes the lock)
 2. decode; what can never be applied becomes a dead letter
 3. drop what the inbox has seen
-4. load, evolve, react, save
+4. load, evolve, react, save; the inbox learns what the core took, and what it refused may come again
 5. put what was said, dead letters included, into the outbox
 6. commit; only then is anything published
 """
@@ -113,8 +113,9 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         fresh = _unseen(connection, service, inputs)
         duplicates = len(inputs) - len(fresh)
         work = service.load(connection, [item.event for item in fresh])
-        _remember(connection, service, fresh)
         said, more = _evolve(service, work, fresh)
+        taken = _taken(fresh, more)
+        _remember(connection, service, taken)
         service.save(connection, work)
         letters += more
         said += [dead_letter(service, record, error) for _, record, error in letters]
@@ -126,7 +127,7 @@ def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: st
         claims=claims,
         said=said,
         outbox_seq=seq,
-        events=_applied(fresh, more),
+        events=[item.event for item in taken],
         duplicates=duplicates,
         rejected=[error for _, _, error in letters],
         held={slices[index].claim.partition: service.event_ms(event) for index, (_, event) in cuts.items()},
@@ -248,11 +249,12 @@ def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Out
     return said, letters
 
 
-def _applied(fresh: list[_Input], refused: list[_Letter]) -> list[Any]:
-    """The events that the core took."""
+def _taken(fresh: list[_Input], refused: list[_Letter]) -> list[_Input]:
+    """What the core took; the inbox does not know what it refused, so that this can come again."""
     places = {(record.topic, record.partition, record.offset) for _, record, _ in refused}
-    taken = (item for item in fresh if (item.record.topic, item.record.partition, item.record.offset) not in places)
-    return [item.event for item in (taken if places else fresh)]
+    if not places:
+        return fresh
+    return [item for item in fresh if (item.record.topic, item.record.partition, item.record.offset) not in places]
 
 
 def _advance(

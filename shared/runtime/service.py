@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, MetaData
 from shared.events.outgoing import Outgoing
 from shared.log import Log, Record
 from shared.runtime.clock import Clock
+from shared.runtime.web.health import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ class Service:
     `event_ms` is an event's own time; `describe` gives its type and, where it is known and live, its arrival at our
     door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
     function that tells of one event after the other whether it, and with it the rest of its slice, must wait.
+    `checks` are shown by the health page beside those of the runtime, each as `service:name`.
     """
 
     name: str
@@ -95,3 +97,4 @@ class Service:
     gated: Mapping[str, str] | None = None
     start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
+    checks: Callable[[Context], Mapping[str, Check]] | None = None

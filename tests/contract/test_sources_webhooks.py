@@ -212,3 +212,15 @@ async def test_there_is_no_door_without_a_document(house: House) -> None:
     assert (await deliver(house, "stripe", b"{}")).status_code == 404
     await house.client.put("/v1/sources/my-stripe", json={"kind": "events"})
     assert (await deliver(house, "stripe", b"{}")).status_code == 404
+
+
+async def test_a_posted_event_cannot_pass_for_a_delivery(house: House) -> None:
+    """Whoever may post could write what a kept part looks like; nobody's signature stands behind it."""
+    rule = {"type": "call.completed", "id": "$.id", "fields": {"customer.phone": "$.phone"}}
+    await set_up(house, "standard", kind="generic", mapping=[rule])
+    forged = {"webhook": "my-standard", "headers": {}, "body": {"id": "1", "phone": "+34600000001"}}
+    assert (await house.post(forged)).status_code == 422
+    (letter,) = await house.letters()
+    replayed = await house.client.post(f"/v1/dead-letters/{letter['id']}/replay")
+    assert (replayed.status_code, replayed.json()["code"]) == (422, "invalid_envelope")
+    assert await events(house) == []

@@ -1,10 +1,16 @@
 """The value language of mappings and the signature schemes, against known answers."""
 
+import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.ingest.sources.conversions import CONVERSIONS
+from services.ingest.sources.document import Source, read_document
+from services.ingest.sources.kinds import kinds
 from services.ingest.sources.mapping import compiled_rules, events_of
 from services.ingest.sources.signature import Delivery, Hmac, Standard, Twilio, verified
 from services.ingest.sources.values import MappingError, Scope, compiled, condition
@@ -235,3 +241,23 @@ def test_the_published_examples_of_hmac(scheme: Hmac, signature: str) -> None:
     assert verified(scheme, "Jefe", Delivery("", {"x-sig": signature}, body), NOW)
     assert not verified(scheme, "Jefe", Delivery("", {"x-sig": signature}, body + b"?"), NOW)
     assert not verified(scheme, "Jefe", Delivery("", {}, body), NOW)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text("utf-8")
+
+
+def test_the_example_on_the_page_works() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    source = Source(read_document("desk", json.loads(example), None))
+    ticket = {"id": 7, "closed_at": 1795169700, "cc": ["ana@example.com"], "rating": "good", "comment": "Thank you"}
+    (event,) = events_of(source.rules, "desk", {}, {"event": "ticket.closed", "ticket": ticket})
+    assert (event["id"], event["time"]) == ("ticket/7", "2026-11-20T10:15:00Z")
+    customer = {"email": "ana@example.com"}
+    assert event["data"] == {"customer": customer, "survey": "csat", "score": 5, "comment": "Thank you"}
+
+
+def test_the_page_lists_every_kind_and_conversion() -> None:
+    assert set(re.findall(r"^\| `([a-z]+)` \| (?:topics|field|fields|`|voice|signed|all)", PAGE, re.MULTILINE)) >= set(
+        kinds()
+    )
+    assert all(f"`{name}`" in PAGE for name in (*CONVERSIONS, "minor_units"))
