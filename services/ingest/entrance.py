@@ -129,6 +129,8 @@ class Entrance:
             return good, error
         for envelope in envelopes:
             try:
+                if isinstance(envelope, InvalidEvent):
+                    raise envelope
                 accepted = judge(envelope, received_at, self._context.settings)
                 if len(accepted.value) > LARGEST_RECORD:
                     raise _too_large(LARGEST_RECORD)

@@ -174,6 +174,24 @@ async def test_one_bad_event_of_an_array_holds_up_no_other(house: House) -> None
     assert letters["unmapped"]["original"] == {"webhook": "my-sendgrid", "headers": {}, "body": [items[3]]}
 
 
+async def test_one_bad_event_of_a_whole_holds_up_no_other(house: House) -> None:
+    await set_up(house, "whatsapp")
+    payload = sample("whatsapp-messages")["payload"]
+    first, second, third = payload["entry"][0]["changes"][0]["value"]["messages"]
+    first["timestamp"] = "soon"
+    second["timestamp"] = "99999999999"  # the year 5138
+    answer = await deliver(house, "whatsapp", senders.body_of("whatsapp", payload))
+    assert answer.json() == {"accepted": 1, "rejected": 1, "ignored": 0}
+    assert [event["id"] for event in await events(house)] == [third["id"]]
+    (letter,) = await house.letters()
+    assert letter["code"] == "unmapped"
+    assert [fault["pointer"] for fault in letter["errors"]] == ["/time", "/time"]
+    assert letter["original"]["body"] == payload
+    replayed = await house.client.post(f"/v1/dead-letters/{letter['id']}/replay")
+    assert replayed.status_code == 422
+    assert len(await events(house)) == 1
+
+
 async def test_a_letter_is_mapped_again_when_the_mapping_is_mended(house: House) -> None:
     rule = {"type": "call.completed", "id": "$.id", "fields": {"customer.phone": "$.telephone", "call_id": "$.id"}}
     await set_up(house, "standard", kind="generic", mapping=[{**rule, "headers": {"X-Kind": "call"}}])

@@ -156,7 +156,17 @@ def test_a_mapping_that_cannot_be_read_says_where(mapping: Any, place: tuple[Any
 
 
 def mapped(rule: dict[str, Any], headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    return events_of(compiled_rules([rule]), "erp", headers or {}, PAYLOAD)
+    return events_in(compiled_rules([rule]), "erp", headers or {}, PAYLOAD)
+
+
+def events_in(*arguments: Any) -> list[dict[str, Any]]:
+    """The events of a payload; raises why there is none."""
+    found: list[dict[str, Any]] = []
+    for one in events_of(*arguments):
+        if isinstance(one, InvalidEvent):
+            raise one
+        found.append(one)
+    return found
 
 
 def test_a_rule_makes_an_event_and_skips_what_has_no_type() -> None:
@@ -250,7 +260,7 @@ def test_the_example_on_the_page_works() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     source = Source(read_document("desk", json.loads(example), None))
     ticket = {"id": 7, "closed_at": 1795169700, "cc": ["ana@example.com"], "rating": "good", "comment": "Thank you"}
-    (event,) = events_of(source.rules, "desk", {}, {"event": "ticket.closed", "ticket": ticket})
+    (event,) = events_in(source.rules, "desk", {}, {"event": "ticket.closed", "ticket": ticket})
     assert (event["id"], event["time"]) == ("ticket/7", "2026-11-20T10:15:00Z")
     customer = {"email": "ana@example.com"}
     assert event["data"] == {"customer": customer, "survey": "csat", "score": 5, "comment": "Thank you"}

@@ -5,14 +5,13 @@ mapped again when the mapping has been mended.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from services.ingest.cloudevents import read_json
 from services.ingest.sources.document import Source
-from services.ingest.sources.mapping import UNMAPPED, events_of
+from services.ingest.sources.mapping import UNMAPPED, Mapped, events_of
 from shared.errors import Fault, InvalidEvent
 
 
@@ -51,8 +50,8 @@ def part_in(original: bytes) -> Part | None:
         return None
 
 
-def envelopes_of(source: Source, part: Part) -> Sequence[dict[str, Any]]:
-    """The CloudEvents of a part, by the mapping as it is now. Raises InvalidEvent."""
+def envelopes_of(source: Source, part: Part) -> Sequence[Mapped]:
+    """The CloudEvents of a part, by the mapping as it is now. Raises InvalidEvent when it is no payload at all."""
     payload = read_json(bytes(part.body))
     if source.format == "form":
         payload = dict(parse_qsl(payload, keep_blank_values=True)) if isinstance(payload, str) else None

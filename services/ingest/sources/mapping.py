@@ -78,19 +78,30 @@ def header_names(rules: Sequence[Rule]) -> frozenset[str]:
     return frozenset(name for rule in rules for name in rule.headers)
 
 
-def events_of(rules: Sequence[Rule], source: str, headers: Mapping[str, str], payload: Any) -> list[dict[str, Any]]:
-    """The CloudEvents of a payload, none when no rule applies. Raises InvalidEvent `unmapped`."""
-    found: list[dict[str, Any]] = []
+Mapped = dict[str, Any] | InvalidEvent
+"""A CloudEvent, or why there is none where a rule applies (`unmapped`)."""
+
+
+def events_of(rules: Sequence[Rule], source: str, headers: Mapping[str, str], payload: Any) -> list[Mapped]:
+    """What the rules make of a payload, nothing when none applies. Raises InvalidEvent when it is too much."""
+    found: list[Mapped] = []
     for rule in rules:
         if any(headers.get(name) != value for name, value in rule.headers.items()):
             continue
         for part in rule.parts(Scope(payload, payload)) if rule.parts is not None else [payload]:
             scope = Scope(payload, part)
             if rule.applies is None or rule.applies(scope):
-                found.extend(_event(rule, source, scope))
+                found.extend(_tried(rule, source, scope))
             if len(found) > MOST_EVENTS:
                 raise InvalidEvent(UNMAPPED, (Fault(f"a payload may hold at most {MOST_EVENTS} events"),))
     return found
+
+
+def _tried(rule: Rule, source: str, scope: Scope) -> Sequence[Mapped]:
+    try:
+        return _event(rule, source, scope)
+    except InvalidEvent as error:
+        return [error]
 
 
 def _event(rule: Rule, source: str, scope: Scope) -> list[dict[str, Any]]:
