@@ -3,9 +3,9 @@
 import json
 import sys
 
-from benchmarks import latency, replay
+from benchmarks import latency, replay, timers
 
-ALL = {"replay": replay.measure, "latency": latency.measure}
+ALL = {"replay": replay.measure, "latency": latency.measure, "timers": timers.measure}
 
 
 def main(names: list[str]) -> int:

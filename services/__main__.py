@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, dead_letters, remote, replay
+from services import composition, dead_letters, remote, replay, topics
+from services import migrate as migrations
 from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
 from shared import telemetry
@@ -149,6 +150,46 @@ def revoke_key(key_id: str, data: Data = None) -> None:
     if not keys.revoke(key_id):
         raise WrongSetting(f"no key has the id {key_id!r}; `cartera keys list` shows them")
     out.print("revoked", highlight=False)
+
+
+@app.command("topics")
+def settle_topics(
+    check: Annotated[bool, typer.Option("--check", help="Create nothing, only compare.")] = False,
+    file: Annotated[Path | None, typer.Option(help="The plan; else deploy/topics.yaml.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create the Kafka topics that are missing and compare all with the plan; 1 when something differs."""
+    planned = topics.plans(file) if file else topics.plans()
+    telemetry.configure(sys.stderr)
+    log = composition.open_kafka(_settings(None))
+    rows = asyncio.run(topics.settle(log, planned, composition.read_together(), create=not check))
+    if as_json:
+        _print_json(topics.as_json(rows))
+    else:
+        topics.show(out, rows)
+    if any(row.state in ("missing", "differs") for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only tell what is missing; then exit code 1.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Only print the statements, to be run by someone else.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the tables of all databases up to date. Every start does it too; this does it before, or looks."""
+    engine_of = composition.engine_of(_settings(data))
+    if sql:
+        typer.echo(migrations.as_sql(engine_of), nl=False)
+        return
+    lines = migrations.missing(engine_of) if check else migrations.apply(engine_of)
+    if as_json:
+        _print_json({"missing" if check else "applied": lines})
+    else:
+        out.print("\n".join(lines) or "everything is up to date", highlight=False, soft_wrap=True)
+    if check and lines:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CARTERA_", env_file=".env", extra="ignore", frozen=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded files.")
-    database_url: str | None = Field(
+    database_url: SecretStr | None = Field(
         None, description="postgresql://user:pass@host/db; unset: SQLite files in the data folder."
     )
     log_url: str | None = Field(
@@ -42,12 +42,18 @@ class Settings(BaseSettings):
     dead_letter_retention: str = Field(
         "30d", pattern=r"^\d{1,5}[mhd]$", description="How long dead letters are kept: 12h, 30d; 0d keeps them."
     )
+    mapping_file: Path | None = Field(
+        None, description="YAML file with the meanings of more track events of Segment and RudderStack libraries."
+    )
+    rate_limit: float | None = Field(
+        None, gt=0, description="Events that one key may send in a second, in each process; unset: no limit."
+    )
     partitions: int = Field(1, ge=1, le=1024, description="Partitions of the topics that the embedded log creates.")
 
     @field_validator("database_url")
     @classmethod
-    def _database(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+    def _database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql:// (or be unset for SQLite files)")
         return url
 

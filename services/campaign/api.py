@@ -13,6 +13,7 @@ from services.campaign.definition import DefinitionError, campaign_document
 from services.campaign.documents import CAMPAIGN, COMPANY, SENDING, SETTINGS, STOPPED, TEMPLATE, Document, Rulebooks
 from services.campaign.preview import customer_of, dry_run, preview
 from services.campaign.public import public_paths
+from services.campaign.report import report
 from services.campaign.template import parse_template, template_document
 from shared.database import transaction
 from shared.events.times import from_ms, rfc3339, to_ms
@@ -94,16 +95,17 @@ def _preview_paths(routes: APIRouter, context: Context, rulebooks: Rulebooks) ->
                 raise _unknown(CAMPAIGN, name)
             return dry_run(connection, campaign, rulebook, context.clock())
 
-    @routes.get("/v1/campaigns/{name}/report", dependencies=READ, summary="How many messages are where, and why not")
-    def report(name: str) -> dict[str, Any]:
+    @routes.get(
+        "/v1/campaigns/{name}/report",
+        dependencies=READ,
+        summary="What it has done, and its effect against the hold-out",
+    )
+    def tell(name: str) -> dict[str, Any]:
         with context.engine.connect() as connection:
-            rows = ledger.counts(connection, name)
-        steps = [{"step": s, "state": state, "reason": reason, "count": n} for s, state, reason, n in rows]
-        total = {
-            kind: sum(n for _, state, _, n in rows if state == kind) for kind in ("sent", "refused", "held", "failed")
-        }
-        held_out = sum(n for _, _, reason, n in rows if reason == "hold_out")
-        return {"campaign": name, **total, "hold_out": held_out, "steps": steps}
+            found = report(connection, name)
+            if not found["steps"] and documents.find(connection, CAMPAIGN, name) is None:
+                raise _unknown(CAMPAIGN, name)
+        return found
 
 
 def _template_paths(routes: APIRouter, context: Context) -> None:

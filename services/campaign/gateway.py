@@ -113,7 +113,7 @@ class Gateway:
             files = connection.execute(select(tables.discard)).all()
             stuck = connection.execute(select(tables.dispatch.c.message_id).where(queue.is_stuck(now)).limit(1)).first()
         for row in files:
-            moments = tuple(from_ms(at) for at in (row.planned_at, row.changed_at))
+            moments = tuple(from_ms(at) for at in (row.planned_at, row.sent_at, row.changed_at) if at is not None)
             self._outbox.discard(row.message_id, row.campaign, row.history, moments)
         if files or stuck:
             with transaction(self._context.engine) as connection:

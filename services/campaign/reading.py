@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from services.campaign.model import CampaignEvent, ClassChanged, Due, Marked, Outcome, ProfileGone, ProfileSeen, View
+from services.campaign.tracking import NEWS
 from shared.errors import Fault, InvalidEvent
 from shared.events.envelope import Event, decode, event_key
 from shared.events.interactions import BEGIN, END, Mark
@@ -63,6 +64,7 @@ def _profile(record: Record, event: Event) -> ProfileSeen:
         reason=(_header(record, "reason") or b"event").decode(),
         key=event_key(event),
         received=event.receivedat,
+        about=event.causemessage if event.causetype in NEWS else None,
     )
 
 

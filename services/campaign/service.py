@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,7 @@ from services.campaign.definition import campaign_document, parse_campaign
 from services.campaign.documents import Deployment, Document, Rulebooks, deployment_of
 from services.campaign.gateway import Gateway
 from services.campaign.model import CampaignEvent
+from services.campaign.present import UPSTREAM
 from services.campaign.store import Work
 from services.campaign.tables import metadata
 from services.campaign.template import parse_template, template_document
@@ -76,6 +78,7 @@ SERVICE = Service(
     consumes=("profiles", "segment-changes"),
     produces=("messages", "interactions"),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=reading.read,
     load=_load,
     evolve=core.evolve,
@@ -86,8 +89,8 @@ SERVICE = Service(
     event_ms=reading.event_ms,
     describe=reading.describe,
     order=reading.order,
-    timers=Timers(next_due=store.next_due, due=store.due),
-    upstream=(("profile", "interactions"), ("segment", "profiles")),
+    timers=Timers(next_due=store.next_due, due=store.due, overdue=store.overdue),
+    upstream=UPSTREAM,
     gated={"profiles": "segment"},
     start=_start,
     workers=_workers,

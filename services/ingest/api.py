@@ -1,16 +1,20 @@
-"""The REST of the entrance: posting events; the desk of dead letters has a module of its own."""
+"""The REST of the entrance: posting events, and what has a module of its own."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from services.ingest import desk, letters, published
 from services.ingest.acceptance import TOO_LARGE
 from services.ingest.body import read_body
 from services.ingest.cloudevents import Posted
+from services.ingest.compatible.browser import add_browser
+from services.ingest.compatible.posted import MOST_EVENTS
+from services.ingest.compatible.routes import add_tracking
+from services.ingest.compatible.vocabulary import Vocabulary, load
 from services.ingest.entrance import Entrance, Verdict
 from services.ingest.openapi import EVENTS, OUTCOME
 from services.ingest.posting import no_json, read_posted
@@ -19,18 +23,21 @@ from services.ingest.sources import receiver
 from services.ingest.sources.registry import Registry
 from shared.errors import InvalidEvent
 from shared.runtime.service import Context
-from shared.runtime.web import Problem, needs
+from shared.runtime.web import SECURITY, Problem, authorize, hot
 
-MOST_EVENTS = 2_500
-"""Events in one request."""
+INVALID_EVENTS = "invalid_events"
+"""The code of a request whose events were rejected for different reasons."""
 
 
-def router(context: Context) -> APIRouter:
-    """`POST /v1/events` and the paths of `/v1/dead-letters`."""
+def router(context: Context, vocabulary: Vocabulary | None = None) -> APIRouter:
+    """`POST /v1/events`, the paths of Segment and RudderStack, of dead letters, schemas and sources."""
     routes = APIRouter(tags=["ingest"])
+    names = vocabulary or load()
     registry = Registry(context.engine)
-    entrance = Entrance(context, registry)
+    entrance = Entrance(context, names, registry)
     _add_events(routes, entrance)
+    add_tracking(routes, entrance, names)
+    add_browser(routes, entrance, names)
     routes.include_router(desk.router(context, entrance))
     routes.include_router(published.router())
     routes.include_router(receiver.router(context, entrance, registry))
@@ -43,21 +50,23 @@ def _add_events(routes: APIRouter, entrance: Entrance) -> None:
         "/v1/events",
         status_code=202,
         summary="Send one event or many",
-        dependencies=[Depends(needs("write"))],
-        openapi_extra=EVENTS,
+        openapi_extra={**EVENTS, **SECURITY},
         responses=OUTCOME,
         response_class=Response,
     )
+    @hot
     async def post_events(request: Request) -> Response:
-        posted = await _posted(request, entrance)
-        if len(posted.events) > MOST_EVENTS:
-            raise Problem(413, "too_many_events", f"a request may hold at most {MOST_EVENTS} events")
-        verdicts = await entrance.take(posted.events)
-        return _answer(verdicts, posted.single)
+        grant = await authorize(request, "write")
+        body = await read_body(request)
+        with entrance.pressure.room(len(body)):
+            posted = await _posted(request, body, entrance)
+            if len(posted.events) > MOST_EVENTS:
+                raise Problem(413, "too_many_events", f"a request may hold at most {MOST_EVENTS} events")
+            entrance.pressure.admit(grant.key_id, len(posted.events))
+            return _answer(await entrance.take(posted.events), posted.single)
 
 
-async def _posted(request: Request, entrance: Entrance) -> Posted:
-    body = await read_body(request)
+async def _posted(request: Request, body: bytes, entrance: Entrance) -> Posted:
     try:
         posted = read_posted(request, body)
     except InvalidEvent as error:
@@ -78,10 +87,10 @@ def _answer(verdicts: Sequence[Verdict], single: bool) -> Response:
     }
     if rejected and not outcome["accepted"]:
         codes = {error.code for error in rejected}
-        code = codes.pop() if len(codes) == 1 else "invalid_events"
+        status = 413 if codes == {TOO_LARGE} else 422
         faults = letters.errors_of(rejected[0]) if single else ()
         message = "the event was rejected" if single else "every event was rejected"
-        raise Problem(413 if code == TOO_LARGE else 422, code, message, faults, extra=outcome)
+        raise Problem(status, codes.pop() if len(codes) == 1 else INVALID_EVENTS, message, faults, extra=outcome)
     return _json(outcome, 202)
 
 

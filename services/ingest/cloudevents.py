@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -33,11 +34,17 @@ class MediaTypeError(ValueError):
 
 
 class Sent(NamedTuple):
-    """One event as it was sent: its bytes as a structured CloudEvent, and its JSON value or why it is none."""
+    """One event as it was sent: its bytes, and its value as a structured CloudEvent or why it is none.
+
+    `age` is how long before its sending it happened, by the sender's own clock; the time of the event then counts
+    back from its arrival. `again` gives a second reading of an event that was refused, or raises InvalidEvent.
+    """
 
     original: bytes
     envelope: object
     error: InvalidEvent | None = None
+    age: timedelta | None = None
+    again: Callable[[InvalidEvent], "Sent"] | None = None
 
 
 class Posted(NamedTuple):
@@ -151,13 +158,15 @@ def _binary(attributes: Mapping[str, str], content_type: str, body: bytes) -> Se
 
 def read_record(record: Record) -> object:
     """The CloudEvent of a record of a source topic: structured, binary, or plain JSON. Raises InvalidEvent."""
-    headers = {name.lower(): value or b"" for name, value in record.headers}
-    content_type = headers.get("content-type", b"").decode("latin-1")
     value = record.value or b""
-    if content_type.strip().lower().startswith("application/cloudevents"):
+    headers = _headers(record)
+    if _is_structured(headers):
         return read_json(value)
-    if any(name in headers for name in ("ce_specversion", "ce_id", "ce_type")):
-        return _binary_record(headers, content_type, value)
+    if _is_binary(headers):
+        sent = _binary_record(headers, value)
+        if sent.error is not None:
+            raise sent.error
+        return sent.envelope
     data = read_json(value)
     if isinstance(data, dict) and "specversion" in data:
         return data
@@ -176,16 +185,33 @@ def sender_of(record: Record) -> str:
     return named[:256] if isinstance(named, str) and named else f"topic/{record.topic}"
 
 
-def _binary_record(headers: Mapping[str, bytes], content_type: str, value: bytes) -> object:
+def without_headers(record: Record) -> bytes:
+    """The bytes of a record of a source topic; in binary mode as a structured CloudEvent, which needs no headers."""
+    headers = _headers(record)
+    if _is_structured(headers) or not _is_binary(headers):
+        return record.value or b""
+    return _binary_record(headers, record.value or b"").original
+
+
+def _headers(record: Record) -> dict[str, bytes]:
+    return {name.lower(): value or b"" for name, value in record.headers}
+
+
+def _is_structured(headers: Mapping[str, bytes]) -> bool:
+    return headers.get("content-type", b"").strip().lower().startswith(b"application/cloudevents")
+
+
+def _is_binary(headers: Mapping[str, bytes]) -> bool:
+    return any(name in headers for name in ("ce_specversion", "ce_id", "ce_type"))
+
+
+def _binary_record(headers: Mapping[str, bytes], value: bytes) -> Sent:
     attributes = {
         name[3:]: text.decode("utf-8", "replace")
         for name, text in headers.items()
         if name.startswith("ce_") and name not in ("ce_data", "ce_datacontenttype")
     }
-    sent = _binary(attributes, content_type, value)
-    if sent.error is not None:
-        raise sent.error
-    return sent.envelope
+    return _binary(attributes, headers.get("content-type", b"").decode("latin-1"), value)
 
 
 def _plain_record(topic: str, value: bytes, data: dict[str, Any]) -> dict[str, Any]:

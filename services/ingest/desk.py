@@ -20,7 +20,7 @@ from shared.database import transaction
 from shared.errors import InvalidEvent
 from shared.events.times import rfc3339, to_ms
 from shared.runtime.service import Context
-from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, needs
+from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, exact_query, needs
 
 _WORD = Query(max_length=256)
 
@@ -35,7 +35,7 @@ def router(context: Context, entrance: Entrance) -> APIRouter:
 
 
 def _add_reading(routes: APIRouter, context: Context) -> None:
-    guarded = [Depends(needs("read"))]
+    guarded = [Depends(needs("read")), Depends(exact_query)]
 
     @routes.get(
         "/v1/dead-letters",
@@ -105,7 +105,7 @@ def _add_bulk_replay(routes: APIRouter, context: Context, entrance: Entrance) ->
     @routes.post(
         "/v1/dead-letters/replay",
         summary="Send on all that match, oldest first and a page at a time; a second time changes nothing",
-        dependencies=[Depends(needs("admin"))],
+        dependencies=[Depends(needs("admin")), Depends(exact_query)],
         responses=REPLAYS,
         response_class=Response,
     )

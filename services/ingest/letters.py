@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
+from services.ingest.cloudevents import MAIN_TYPES, without_headers
 from services.ingest.model import Letter
 from shared.errors import Fault, InvalidEvent
 from shared.events.dead_letters import REJECTED, TOPIC, DeadLetter
 from shared.events.envelope import Event, decode, derived_id, raw
 from shared.events.outgoing import Outgoing, say
 from shared.events.times import rfc3339, to_ms
+from shared.log import Record
 
 LARGEST_ON_TOPIC = 512 * 1024
 """Bytes of an original that fit on a topic once they are base64; a larger one is kept in the database only."""
@@ -88,7 +90,7 @@ def read(value: bytes) -> Letter:
     try:
         event = decode(value)
         content = _decoder.decode(event.data)
-        original = base64.b64decode(content.original_base64, validate=True)
+        original = _original(content)
     except (msgspec.DecodeError, binascii.Error, ValueError) as error:
         raise InvalidEvent("invalid_event", (Fault(f"this is no dead letter: {error}"),)) from error
     envelope = _json(original)
@@ -108,6 +110,14 @@ def read(value: bytes) -> Letter:
         file=None if content.file is None else _storable(content.file),
         line=content.line,
     )
+
+
+def _original(content: DeadLetter) -> bytes:
+    value = base64.b64decode(content.original_base64, validate=True)
+    if content.topic not in MAIN_TYPES:
+        return value
+    headers = tuple((name, base64.b64decode(text, validate=True)) for name, text in content.headers)
+    return without_headers(Record(content.topic, content.partition or 0, content.offset or 0, 0, None, value, headers))
 
 
 def shown(letter: Letter) -> dict[str, Any]:

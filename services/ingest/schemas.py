@@ -11,8 +11,8 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator
 
 from services.ingest.contract import MODELS, IdentityStated, PurchaseRefunded
-from services.ingest.normalise import pointer
 from shared.errors import Fault
+from shared.events.storable import pointer
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MOST_VIOLATIONS = 20

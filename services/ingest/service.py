@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,8 +11,9 @@ from sqlalchemy import Connection
 from services.ingest import letters, retention, store
 from services.ingest.api import router
 from services.ingest.cloudevents import MAIN_TYPES, sender_of
+from services.ingest.compatible.vocabulary import load
 from services.ingest.core import evolve, react
-from services.ingest.entrance import read_source
+from services.ingest.judging import read_source
 from services.ingest.model import Accepted, Incoming
 from services.ingest.quarantine import Watch
 from services.ingest.sources import store as sources
@@ -28,11 +31,13 @@ from shared.telemetry import logger
 def build(settings: Mapping[str, Any]) -> Service:
     """The service under company settings.
 
-    `currency`, `region` (of phone numbers), `clock`, `blocked_values` and `dead_letter_retention` (a timedelta; letters
-    are kept for good without it, and under the clock of events, in which old times come late).
+    `currency`, `region` (of phone numbers), `clock`, `blocked_values`, `mapping_file` (of more names of track events),
+    and `dead_letter_retention` (a timedelta; letters are kept for good without it, and under the clock of events, in
+    which old times come late).
     """
     kept = settings.get("dead_letter_retention") if settings.get("clock", "system") == "system" else None
-
+    more = settings.get("mapping_file")
+    vocabulary = load(more) if more is not None else None
     watch = Watch()
 
     def decode(record: Record) -> Incoming:
@@ -55,12 +60,13 @@ def build(settings: Mapping[str, Any]) -> Service:
         consumes=(*MAIN_TYPES, dead_letters.TOPIC),
         produces=(interactions.TOPIC, dead_letters.TOPIC),
         metadata=store.metadata,
+        migrations=Path(__file__).parent / "migrations",
         decode=decode,
         load=_load,
         evolve=evolve,
         react=react,
         save=save,
-        router=router,
+        router=partial(router, vocabulary=vocabulary),
         identity=_identity,
         event_ms=_event_ms,
         describe=_describe,

@@ -28,11 +28,10 @@ from sqlalchemy import (
 )
 
 from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Incoming, Letter, Rule
-from shared.database import put
+from shared.database import among, put
 from shared.events.times import from_ms, to_ms
 from shared.runtime.service import Work as States
 
-CHUNK = 500
 LARGEST_PAGE = 8 * 1024 * 1024
 """Bytes of originals in one page; at least one letter is always shown."""
 
@@ -200,12 +199,15 @@ def repair(connection: Connection, letter_id: str, corrected: bytes, kind: str) 
 
 def mark_replayed(connection: Connection, names: Sequence[str]) -> int:
     """Close letters; how many of them were not closed before."""
-    return sum(_change(connection, names[n : n + CHUNK], {"state": REPLAYED}) for n in range(0, len(names), CHUNK))
+    return _change(connection, names, {"state": REPLAYED})
 
 
 def _change(connection: Connection, names: Sequence[str], values: Mapping[str, Any]) -> int:
-    where = dead_letter.c.id.in_(names) & (dead_letter.c.state != REPLAYED)
-    return connection.execute(update(dead_letter).where(where).values(**values)).rowcount
+    changed = 0
+    for these in among(connection, dead_letter.c.id, names):
+        where = these & (dead_letter.c.state != REPLAYED)
+        changed += connection.execute(update(dead_letter).where(where).values(**values)).rowcount
+    return changed
 
 
 def _conditions(wanted: Filter) -> Iterable[ColumnElement[bool]]:
@@ -220,9 +222,8 @@ def _conditions(wanted: Filter) -> Iterable[ColumnElement[bool]]:
 
 
 def _find(connection: Connection, names: Sequence[str]) -> Iterable[Letter]:
-    for start in range(0, len(names), CHUNK):
-        chunk = names[start : start + CHUNK]
-        for row in connection.execute(select(dead_letter).where(dead_letter.c.id.in_(chunk))):
+    for these in among(connection, dead_letter.c.id, names):
+        for row in connection.execute(select(dead_letter).where(these)):
             yield _letter(row)
 
 

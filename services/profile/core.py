@@ -9,7 +9,7 @@ from services.profile.consents import consents
 from services.profile.evidence import pairs_of, regrouped, seen_with, statement_of, united
 from services.profile.folding import Told
 from services.profile.joining import stricter
-from services.profile.model import Cluster, Component, Node, Pair, Sighting, State, Statement
+from services.profile.model import Cluster, Component, Node, Pair, Sighting, State, Statement, body_of
 from services.profile.record import record
 from services.profile.tally import Said, Stamp
 from shared.events.envelope import Event, derived_id, encode, event_key, raw
@@ -133,7 +133,7 @@ def react(before: State, after: State) -> tuple[Outgoing, ...]:
     if cause is None or cause == before.cause:
         return ()
     if cause.type in (BEGIN, END):
-        return (Outgoing(TOPIC, "", encode(cause), CONTENT_TYPE),)
+        return (Outgoing(TOPIC, "", body_of(cause), CONTENT_TYPE),)
     former = {cluster.id: cluster for component in before.components for cluster in component.clusters}
     said: list[Outgoing] = []
     gone = dict(former)
@@ -171,6 +171,7 @@ def _updated(component: Component, cluster: Cluster, cause: Event, name: str, re
         causesource=cause.source,
         causeid=cause.id,
         causetype=cause.type,
+        causemessage=folding.message_of(cause),
     )
     return Outgoing(TOPIC, cluster.id, encode(event), (*CONTENT_TYPE, ("reason", reason)))
 

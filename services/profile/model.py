@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from services.profile.tally import EMPTY, Said, Stamp, Tally
-from shared.events.envelope import Event, derived_id
+from shared.events.envelope import Event, derived_id, encode
 from shared.events.identifiers import PRIORITY, Identifier, strength
 from shared.events.times import to_ms
 
@@ -85,6 +86,15 @@ class Component(msgspec.Struct, frozen=True):
     clusters: tuple[Cluster, ...] = ()
 
 
+class Heard(Event, frozen=True, kw_only=True):
+    """An interaction together with its bytes as they stand on the topic: they hold the sender's extensions too.
+
+    It goes on as `body_of` gives it, never encoded anew.
+    """
+
+    body: bytes = msgspec.field(default=b"", name=" body")
+
+
 class State(msgspec.Struct, frozen=True):
     """The components that an event touches, and the event that made them what they are."""
 
@@ -100,6 +110,17 @@ class Named(msgspec.Struct, frozen=True):
 
 
 _named = msgspec.json.Decoder(Named)
+_heard = msgspec.json.Decoder(Heard)
+
+
+def hear(value: bytes) -> Heard:
+    """An interaction from the bytes on the topic. Raises msgspec.DecodeError."""
+    return replace(_heard.decode(value), body=value)
+
+
+def body_of(event: Event) -> bytes:
+    """The bytes of an interaction."""
+    return event.body if isinstance(event, Heard) else encode(event)
 
 
 def own_id(identifier: Identifier) -> str:

@@ -1,29 +1,38 @@
 """The profile service as a value."""
 
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
 
 from services.profile.api import router
 from services.profile.core import evolve, react
+from services.profile.model import hear
 from services.profile.store import load, metadata, save
 from services.profile.work import Work
 from shared.errors import Fault, InvalidEvent
-from shared.events.envelope import Event, decode, event_key
-from shared.events.interactions import BEGIN, END, TOPIC
+from shared.events.envelope import Event, event_key
+from shared.events.interactions import BEGIN, END, TOPIC, Mark
 from shared.events.profiles import TOPIC as PROFILES
 from shared.events.times import to_ms
 from shared.log import Record
 from shared.runtime import service as runtime
+from shared.runtime.alignment import LAST, Alignment, begin, end, open_imports
 from shared.runtime.service import Service
+
+DAY_MS = 86_400_000
+
+
+_marks = msgspec.json.Decoder(Mark)
 
 
 def _decode(record: Record) -> Event | None:
     if record.value is None:
         return None
     try:
-        return decode(record.value)
+        return hear(record.value)
     except msgspec.DecodeError as error:
         raise InvalidEvent("invalid_event", (Fault(str(error)),)) from None
 
@@ -45,11 +54,37 @@ def _save(connection: Connection, work: runtime.Work) -> None:
     save(connection, work)
 
 
+def _hold(connection: Connection, alignment: Alignment) -> Callable[[Event], int | None]:
+    """An import on several partitions is read day by day: what follows from a day is published before the next."""
+    if alignment.alone:
+        return lambda event: None
+    imports = open_imports(connection)
+
+    def waits(event: Event) -> int | None:
+        if event.type == BEGIN:
+            begin(connection, _import_of(event))
+            imports.add(_import_of(event))
+        elif event.type == END:
+            if _import_of(event) in imports and alignment.upto < LAST:
+                return LAST
+            end(connection, _import_of(event))
+        elif event.history in imports and to_ms(event.time) // DAY_MS > alignment.upto // DAY_MS:
+            return to_ms(event.time)
+        return None
+
+    return waits
+
+
+def _import_of(event: Event) -> str:
+    return _marks.decode(event.data).name
+
+
 SERVICE = Service(
     name="profile",
     consumes=(TOPIC,),
     produces=(PROFILES,),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=_decode,
     load=load,
     evolve=evolve,
@@ -59,5 +94,6 @@ SERVICE = Service(
     identity=_identity,
     event_ms=_event_ms,
     describe=_describe,
+    hold=_hold,
 )
 """Reads what customers did and tells what is known of them."""

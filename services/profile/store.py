@@ -1,7 +1,7 @@
 """The tables of the profile service, and how a batch is loaded and saved with a fixed number of statements."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import (
@@ -17,14 +17,23 @@ from sqlalchemy import (
     Text,
     delete,
     select,
-    tuple_,
 )
 
-from services.profile.model import Cluster, Component, Node, Pair, Sighting, Statement, identifiers_in, own_id
+from services.profile.model import (
+    Cluster,
+    Component,
+    Node,
+    Pair,
+    Sighting,
+    Statement,
+    body_of,
+    identifiers_in,
+    own_id,
+)
 from services.profile.record import record
 from services.profile.work import Work
-from shared.database import put
-from shared.events.envelope import Event, encode
+from shared.database import REWRITTEN, among, put
+from shared.events.envelope import Event
 from shared.events.identifiers import Identifier
 from shared.events.profiles import Profile
 from shared.events.times import to_ms
@@ -47,6 +56,7 @@ component = Table(
     metadata,
     Column("component_id", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    postgresql_with=REWRITTEN,
 )
 """Connected evidence with all its counts, as MessagePack."""
 
@@ -58,6 +68,7 @@ profile = Table(
     Column("last_seen_at", BigInteger, nullable=False),
     Column("record", LargeBinary, nullable=False),
     Column("search", Text, nullable=False),
+    postgresql_with=REWRITTEN,
 )
 """The live records, as JSON; `search` is what a free search looks through, case folded."""
 
@@ -74,13 +85,8 @@ event = Table(
 )
 """The timeline: every interaction under the strongest identifier that it names."""
 
-CHUNK = 200
-"""Rows per statement, two bind values each."""
-
 NAMES = ("name", "first_name", "last_name", "company")
 """The traits that a free search looks through besides the identifiers."""
-
-_T = TypeVar("_T")
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True):
@@ -93,12 +99,6 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
 _bodies = msgspec.msgpack.Decoder(_Body)
 _packer = msgspec.msgpack.Encoder()
 _records = msgspec.json.Encoder()
-
-
-def chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
-    """The items in stretches of a size that every database takes as bind values."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def pack(one: Component) -> bytes:
@@ -127,20 +127,25 @@ def load(connection: Connection, events: Sequence[Event]) -> Work:
 
 
 def _component_ids(connection: Connection, names: Sequence[Identifier]) -> set[str]:
-    key = tuple_(identifier.c.kind, identifier.c.value)
     found: set[str] = set()
-    for some in chunks(names):
-        found.update(connection.scalars(select(identifier.c.component_id).where(key.in_([tuple(n) for n in some]))))
+    for these in among(connection, (identifier.c.kind, identifier.c.value), names):
+        found.update(connection.scalars(select(identifier.c.component_id).where(these)))
     return found
 
 
 def components(connection: Connection, ids: Sequence[str], lock: bool = False) -> list[Component]:
     """Components by their ids, in the order of these; `lock` keeps other writers out (PostgreSQL row locks)."""
     found = []
-    for some in chunks(ids, 2 * CHUNK):
-        query = select(component).where(component.c.component_id.in_(some)).order_by(component.c.component_id)
+    for these in among(connection, component.c.component_id, ids):
+        query = select(component).where(these).order_by(component.c.component_id)
         found += [unpack(id, body) for id, body in connection.execute(query.with_for_update() if lock else query)]
     return found
+
+
+def components_of(connection: Connection, profile_ids: Sequence[str]) -> list[Component]:
+    """The components of customers by the ids of their records."""
+    query = select(identifier.c.component_id).where(identifier.c.own_id.in_(profile_ids)).distinct()
+    return components(connection, sorted(connection.scalars(query)))
 
 
 def save(connection: Connection, work: Work) -> None:
@@ -207,10 +212,10 @@ def _event(one: Event) -> dict[str, Any]:
         "value": strongest.value,
         "occurred_at": to_ms(one.time),
         "type": one.type,
-        "body": encode(one),
+        "body": body_of(one),
     }
 
 
 def _remove(connection: Connection, table: Table, key: Column[str], ids: Sequence[str]) -> None:
-    for some in chunks(ids, 2 * CHUNK):
-        connection.execute(delete(table).where(key.in_(some)))
+    for these in among(connection, key, ids):
+        connection.execute(delete(table).where(these))

@@ -7,7 +7,7 @@ whose value lies beyond its edges under the new numbers.
 import json
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select
 
 from services.segment import measured, tables
 from services.segment.definition import Scale, needs, population
@@ -87,42 +87,59 @@ def _candidates(
         definition = rule.definition
         unit = _unit(definition.scale, now, scale) if definition.scale is not None else None
         if definition.scale is not None and unit is not None:
+            if not _unit(definition.scale, former, scale):
+                yield from _classless(connection, definition.name)
             yield from _beyond_edges(connection, definition.name, definition.scale, now, *unit)
         elif any(now.get(need) != former.get(need) for need in needs(definition)):
             yield from _turned(connection, definition.name, definition.scale, now, at_ms)
 
 
 def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None:
-    """The measured attribute behind a scale and how much of it is one unit of the scale; None when not linear."""
+    """The measured attribute behind a scale and how much of it is one unit of the scale; None when there is none."""
     name = scale.attribute.name
+    if scale.borders(now) is None:
+        return None
     if scale.fixed is None:
         return name, float(minor if name.startswith("revenue_") else 1)
     base = name.removesuffix("_to_average")
     mean = now.get(f"mean:{base}")
-    if base == name or mean is None:
+    if base == name or not mean:
         return None
     return base, mean * (minor if base.startswith("revenue_") else 1)
+
+
+def _classless(connection: Connection, segmentation: str) -> Iterator[str]:
+    """Those who stand nowhere yet: they are looked at when the numbers appear for the first time."""
+    member = tables.membership
+    return _names(
+        connection,
+        select(member.c.profile_id).where((member.c.segmentation == segmentation) & member.c["class"].is_(None)),
+    )
 
 
 def _beyond_edges(
     connection: Connection, segmentation: str, scale: Scale, now: Population, attribute: str, unit: float
 ) -> Iterator[str]:
+    """Those whose wish to move turns under the new borders: they wish otherwise than `pending` says."""
     borders = scale.borders(now)
+    assert borders is not None
     member, rolling = tables.membership, tables.rolling
     joined = member.outerjoin(
         rolling, (rolling.c.profile_id == member.c.profile_id) & (rolling.c.attribute == attribute)
     )
     value = func.coalesce(rolling.c.value, 0)
     query = select(member.c.profile_id).select_from(joined).where(member.c.segmentation == segmentation)
-    yield from _names(connection, query.where(or_(member.c["class"].is_(None), member.c.pending == 1)))
-    if borders is None:
-        return
     for place, name in enumerate(scale.ladder.classes):
-        low = borders.down[place - 1] * unit * (1 + SLACK) if place > 0 else None
-        high = borders.up[place] * unit * (1 - SLACK) if place < len(borders.up) else None
-        beyond = [value < low] if low is not None else []
-        beyond += [value >= high] if high is not None else []
-        yield from _names(connection, query.where((member.c["class"] == name) & or_(*beyond)))
+        low = borders.down[place - 1] * unit if place > 0 else None
+        high = borders.up[place] * unit if place < len(borders.up) else None
+        down = [value < low * (1 + SLACK)] if low is not None else []
+        up = [value >= high * (1 - SLACK)] if high is not None else []
+        turned = [and_(member.c.pending == 0, or_(*down, *up))]
+        if high is not None:
+            turned.append(and_(member.c.pending == 1, value < high * (1 + SLACK)))
+        if low is not None:
+            turned.append(and_(member.c.pending == -1, value >= low * (1 - SLACK)))
+        yield from _names(connection, query.where((member.c["class"] == name) & or_(*turned)))
 
 
 def _names(connection: Connection, query: Select[str]) -> Iterator[str]:

@@ -77,6 +77,7 @@ def _seen(state: State, seen: Seen) -> State:
         due_at=None,
         ruleset=state.ruleset.version,
         held_by=seen.history or (customer.held_by if customer else None),
+        part=seen.part,
     )
     customer = _evaluate(customer, seen.cause, state.ruleset, state.population, changes, seen.cause_event)
     return _with(state, customer, changes, seen.history)

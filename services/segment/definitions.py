@@ -10,13 +10,20 @@ from typing import Any
 import yaml
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from services.segment import measured, tables
+from services.segment import measured, queries, tables
 from services.segment.closing import wanted
 from services.segment.definition import Definition, classify, needs, parse, population, to_dict
 from services.segment.definition.population import measured as measured_of
 from services.segment.model import Customer
-from services.segment.population import Company, load_company, load_population, load_ruleset, save_company
-from services.segment.queries import everybody, stale
+from services.segment.population import (
+    Company,
+    load_company,
+    load_company_alone,
+    load_population,
+    load_ruleset,
+    save_company,
+)
+from services.segment.queries import everybody
 from shared.database import transaction
 from shared.events.money import exponent
 from shared.events.times import to_ms
@@ -29,7 +36,7 @@ def start(connection: Connection, currency: str, now: datetime) -> None:
     """First start: the company row and the shipped definitions."""
     if connection.execute(select(tables.company.c.id)).first() is not None:
         return
-    more = json.dumps({"imports": [], "measured": [], "currency": currency, "again_at": 0})
+    more = json.dumps({"measured": [], "currency": currency, "again_at": 0})
     connection.execute(insert(tables.company).values(id=1, ruleset=0, closed_day=None, dirty=0, more=more))
     for document in shipped():
         _put(connection, parse(document), now)
@@ -90,7 +97,7 @@ def drop(engine: Engine, name: str, now: datetime) -> bool:
 
 def _changed(connection: Connection) -> None:
     """Definitions changed: everybody is to be looked at again, and what they need must be measured."""
-    company = load_company(connection)
+    company = load_company_alone(connection)
     company.ruleset += 1
     before = set(company.measured)
     company.measured = tuple(sorted(measured_of(wanted(load_ruleset(connection, company)))))
@@ -125,7 +132,7 @@ def class_names(connection: Connection, name: str) -> Sequence[str] | None:
 
 def building(connection: Connection) -> bool:
     """Whether customers are still to be looked at under the newest definitions."""
-    return bool(stale(connection, load_company(connection).ruleset, 1))
+    return queries.building(connection, load_company(connection).ruleset)
 
 
 def newest_change(engine: Engine) -> int:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 
 from services.segment import tables
 from services.segment.attributes import CATALOGUE, Varies
 from services.segment.model import Customer
-from services.segment.population import Company
+from services.segment.population import Company, mark_dirty
+from shared.database import among, put
 
 
 class Moved(NamedTuple):
@@ -68,10 +68,9 @@ def _plain(connection: Connection, attribute: str, loaded: Mapping[str, Customer
             gone.append((attribute, customer.profile_id))
         else:
             rows.append({"attribute": attribute, "profile_id": customer.profile_id, "value": value})
-    _put(connection, rows, add=False)
-    for start in range(0, len(gone), 400):
-        key = tuple_(tables.rolling.c.attribute, tables.rolling.c.profile_id)
-        connection.execute(delete(tables.rolling).where(key.in_(gone[start : start + 400])))
+    put(connection, tables.rolling, rows)
+    for these in among(connection, (tables.rolling.c.attribute, tables.rolling.c.profile_id), gone):
+        connection.execute(delete(tables.rolling).where(these))
 
 
 def _late(connection: Connection, company: Company, held: Window, moved: Sequence[Moved]) -> None:
@@ -88,19 +87,8 @@ def _late(connection: Connection, company: Company, held: Window, moved: Sequenc
         {"attribute": held.attribute, "profile_id": name, "value": value} for name, value in sums.items() if value
     ]
     if rows:
-        _put(connection, rows, add=True)
-        company.mark_dirty()
-
-
-def _put(connection: Connection, rows: list[dict[str, object]], add: bool) -> None:
-    if not rows:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(tables.rolling)
-    value = statement.excluded.value + tables.rolling.c.value if add else statement.excluded.value
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["attribute", "profile_id"], set_={"value": value}), rows
-    )
+        put(connection, tables.rolling, rows, "add")
+        mark_dirty(connection, company)
 
 
 def roll(connection: Connection, attribute: str, day: int) -> None:
@@ -160,7 +148,7 @@ def fill(connection: Connection, attribute: str, customers: Iterable[Customer]) 
         if value is not None:
             rows.append({"attribute": attribute, "profile_id": customer.profile_id, "value": value})
     for start in range(0, len(rows), 5000):
-        _put(connection, rows[start : start + 5000], add=False)
+        put(connection, tables.rolling, rows[start : start + 5000])
 
 
 def value_of(attribute: str, customer: Customer, at_ms: int) -> float | None:

@@ -25,7 +25,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a customer between two events. `as_of` is the moment of the last evaluation, `due_at` (ms) the
     next at which time alone may change a class.
 
-    `held_by` names the open import that last touched him: until it ends, his timers follow its time.
+    `held_by` names the open import that last touched him: until it ends, his timers follow its time. `part` is the
+    number of the partition that his records come on.
     `ruleset` is the version of all definitions under which he was evaluated last; `facts` None: he is gone.
     """
 
@@ -38,6 +39,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     due_at: int | None
     ruleset: int
     held_by: str | None = None
+    part: int = 0
 
 
 class Ruled(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A new version of a record. `cause` is event, merge or split."""
+    """A new version of a record, on a partition. `cause` is event, merge or split."""
 
     profile: Profile
     at: datetime
@@ -83,6 +85,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     cause_event: CauseEvent | None
     received_at: datetime | None = None
     history: str | None = None
+    part: int = 0
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,12 +10,14 @@ from sqlalchemy import Connection, select, update
 from services.segment import tables
 from services.segment.definition import parse
 from services.segment.model import Ruled, Ruleset
+from shared.database import guard
 from shared.events.times import from_ms
+from shared.runtime.alignment import open_imports
 
 
 @dataclass(slots=True, kw_only=True)
 class Company:
-    """The one row of company-wide state, with what a batch changes of it. Days are days since 1970 (UTC).
+    """The one row of company-wide state, and the open imports. Days are days since 1970 (UTC).
 
     `measured` are the attributes the population is measured by, `again_at` (ms) when it was measured last.
     """
@@ -23,32 +25,11 @@ class Company:
     ruleset: int
     closed_day: int | None
     dirty: bool
-    imports: set[str]
+    imports: frozenset[str]
     measured: tuple[str, ...]
     currency: str
     again_at: int = 0
     former: Mapping[str, float] = field(default_factory=dict)
-    changed: bool = False
-
-    def open_import(self, name: str) -> None:
-        """From here on this import's customers follow its time."""
-        self.imports.add(name)
-        self.changed = True
-
-    def close_import(self, name: str) -> None:
-        """The import is over: the system clock goes on for its customers."""
-        self.imports.discard(name)
-        self.changed = True
-
-    def begin_on(self, day: int) -> None:
-        """The first day of the population: the day before it counts as closed."""
-        self.closed_day = day - 1
-        self.changed = True
-
-    def mark_dirty(self) -> None:
-        """Something changed in days that are closed: their close is made anew when the stream is quiet."""
-        if not self.dirty:
-            self.dirty = self.changed = True
 
 
 def load_company(connection: Connection) -> Company:
@@ -59,15 +40,32 @@ def load_company(connection: Connection) -> Company:
         ruleset=row.ruleset,
         closed_day=row.closed_day,
         dirty=bool(row.dirty),
-        imports=set(more["imports"]),
+        imports=frozenset(open_imports(connection)),
         measured=tuple(more["measured"]),
         currency=more["currency"],
         again_at=more["again_at"],
     )
 
 
+GUARD = "company"
+"""Batches share it; whoever changes the company row asks for it alone, before reading the row."""
+
+
+def load_company_alone(connection: Connection) -> Company:
+    """The company row for one who changes it: no batch is under way until the transaction ends."""
+    guard(connection, GUARD, alone=True)
+    return load_company(connection)
+
+
+def mark_dirty(connection: Connection, company: Company) -> None:
+    """Something changed in days that are closed: their close is made anew when the stream is quiet."""
+    if not company.dirty:
+        company.dirty = True
+        connection.execute(update(tables.company).values(dirty=1).where(tables.company.c.dirty == 0))
+
+
 def save_company(connection: Connection, company: Company) -> None:
-    """Write the company row back."""
+    """Write the company row back; only in a transaction that has it alone."""
     connection.execute(
         update(tables.company).values(
             ruleset=company.ruleset,
@@ -75,7 +73,6 @@ def save_company(connection: Connection, company: Company) -> None:
             dirty=int(company.dirty),
             more=json.dumps(
                 {
-                    "imports": sorted(company.imports),
                     "measured": list(company.measured),
                     "currency": company.currency,
                     "again_at": company.again_at,
@@ -83,7 +80,6 @@ def save_company(connection: Connection, company: Company) -> None:
             ),
         )
     )
-    company.changed = False
 
 
 _rulesets: dict[tuple[str, int, str], Ruled] = {}

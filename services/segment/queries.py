@@ -1,7 +1,7 @@
 """What the API asks the database."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -93,22 +93,28 @@ def class_after(body: bytes) -> str | None:
 
 def everybody(connection: Connection) -> Any:
     """All customers, streamed."""
-    rows = connection.execution_options(yield_per=500).execute(
-        select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
-    )
+    query = select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
+    rows = connection.execute(query, execution_options={"yield_per": 500})
     for (body,) in rows:
         yield decode_customer(body)
 
 
-def stale(connection: Connection, ruleset: int, limit: int) -> list[str]:
-    """Customers who were last evaluated under older definitions."""
+def stale(connection: Connection, ruleset: int, parts: Collection[int], limit: int) -> list[str]:
+    """Customers on these partitions who were last evaluated under older definitions."""
+    table = tables.customer
     rows = connection.execute(
-        select(tables.customer.c.profile_id)
-        .where(tables.customer.c.ruleset < ruleset)
-        .order_by(tables.customer.c.ruleset)
+        select(table.c.profile_id)
+        .where((table.c.ruleset < ruleset) & table.c.part.in_(parts))
+        .order_by(table.c.ruleset)
         .limit(limit)
     )
     return [row[0] for row in rows]
+
+
+def building(connection: Connection, ruleset: int) -> bool:
+    """Whether customers are still to be looked at under the newest definitions."""
+    table = tables.customer
+    return connection.execute(select(table.c.part).where(table.c.ruleset < ruleset).limit(1)).first() is not None
 
 
 def definitions(connection: Connection) -> list[dict[str, Any]]:
@@ -123,6 +129,7 @@ def definitions(connection: Connection) -> list[dict[str, Any]]:
 
 
 __all__ = [
+    "building",
     "changes_after",
     "class_after",
     "classes_at",

@@ -1,6 +1,7 @@
 """The segment service as a value."""
 
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
@@ -9,8 +10,9 @@ from services.segment import definitions, timing
 from services.segment.api import router
 from services.segment.core import evolve, react
 from services.segment.model import Gone, Marked, Seen, SegmentEvent
-from services.segment.store import hold, load, save
+from services.segment.store import load, save
 from services.segment.tables import metadata
+from services.segment.waiting import hold
 from shared.errors import Fault, InvalidEvent
 from shared.events import envelope
 from shared.events.interactions import BEGIN, END, Mark
@@ -44,6 +46,7 @@ def decode(record: Record) -> SegmentEvent | None:
             cause_event=CauseEvent(event.causesource or "", event.causeid or "", event.causetype or ""),
             received_at=event.receivedat,
             history=event.history,
+            part=record.partition,
         )
     except msgspec.DecodeError as error:
         raise InvalidEvent("invalid_event", (Fault(str(error)),)) from error
@@ -95,6 +98,7 @@ SERVICE = Service(
     consumes=(TOPIC,),
     produces=(CHANGES,),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=decode,
     load=load,
     evolve=evolve,
@@ -105,7 +109,7 @@ SERVICE = Service(
     event_ms=event_ms,
     describe=describe,
     hold=hold,
-    timers=Timers(next_due=timing.next_due, due=timing.due),
+    timers=Timers(next_due=timing.next_due, due=timing.due, overdue=timing.overdue),
     upstream=(("profile", "interactions"),),
     start=start,
 )

@@ -1,6 +1,6 @@
 """How the states of a batch are loaded and saved: a fixed number of statements, whatever the size of the batch."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from sqlalchemy import Connection, delete, select, update
@@ -21,15 +21,23 @@ from services.segment.model import (
     SegmentEvent,
     State,
 )
-from services.segment.population import Company, load_company, load_former, load_population, load_ruleset, save_company
-from shared.database import put
+from services.segment.population import (
+    GUARD,
+    Company,
+    load_company,
+    load_former,
+    load_population,
+    load_ruleset,
+)
+from shared.database import among, guard, put
 from shared.events.envelope import encode
 from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
+from shared.runtime.alignment import end
 
 DAY_MS = 86_400_000
-CHUNK = 500
-"""Bind values a statement: below every limit of both databases."""
+FEED = "feed"
+"""What a writer of class changes has alone."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Customer)
@@ -56,8 +64,6 @@ class Work:
         customer = self.customers.get(name) if name is not None else None
         if isinstance(event, Marked):
             self.marks.append(event)
-            if event.open:
-                self.company.open_import(event.name)
         if customer is not None and customer.held_by is not None and customer.held_by not in self.company.imports:
             customer = msgspec.structs.replace(customer, held_by=None)
         return State(
@@ -90,6 +96,7 @@ def profile_of(event: SegmentEvent) -> str | None:
 
 def load(connection: Connection, events: Sequence[SegmentEvent]) -> Work:
     """All customers that the events touch, the definitions in force and the population of the last closed day."""
+    guard(connection, GUARD)
     company = load_company(connection)
     ruleset = load_ruleset(connection, company)
     population = load_population(connection)
@@ -102,8 +109,8 @@ def load(connection: Connection, events: Sequence[SegmentEvent]) -> Work:
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
     """Customers by profile id; those not known are absent."""
     found: dict[str, Customer] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.customer.c.profile_id, names):
+        rows = connection.execute(select(tables.customer.c.body).where(these))
         for (body,) in rows:
             customer = _decoder.decode(body)
             found[customer.profile_id] = customer
@@ -121,22 +128,17 @@ def save(connection: Connection, work: Work) -> None:
     _save_customers(connection, touched)
     _save_due(connection, work, touched)
     _save_memberships(connection, work, touched)
-    _save_changes(connection, work.changes)
     _save_features(connection, work, touched)
     for mark in work.marks:
-        _save_mark(connection, work.company, mark)
-    if work.marks or work.company.changed:
-        save_company(connection, work.company)
-
-
-def chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
-    """The names in stretches that fit one statement."""
-    for start in range(0, len(names), CHUNK):
-        yield names[start : start + CHUNK]
+        if not mark.open:
+            _end(connection, mark.name)
+    _save_changes(connection, work.changes)
 
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
-    rows = [{"profile_id": c.profile_id, "ruleset": c.ruleset, "body": _encoder.encode(c)} for c in touched]
+    rows = [
+        {"profile_id": c.profile_id, "part": c.part, "ruleset": c.ruleset, "body": _encoder.encode(c)} for c in touched
+    ]
     put(connection, tables.customer, rows)
 
 
@@ -144,16 +146,20 @@ def _save_due(connection: Connection, work: Work, touched: Sequence[Customer]) -
     rows, gone = [], []
     for c in touched:
         before = work.loaded.get(c.profile_id)
-        if before is not None and before.due_at == c.due_at and before.held_by == c.held_by:
+        if before is not None and _same_timer(before, c):
             continue
         if c.due_at is None:
             gone.append(c.profile_id)
         else:
             held = c.held_by if c.held_by in work.company.imports else None
-            rows.append({"profile_id": c.profile_id, "due_at": c.due_at, "held_by": held})
+            rows.append({"profile_id": c.profile_id, "part": c.part, "due_at": c.due_at, "held_by": held})
     put(connection, tables.due, rows)
-    for chunk in chunks(gone):
-        connection.execute(delete(tables.due).where(tables.due.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.due.c.profile_id, gone):
+        connection.execute(delete(tables.due).where(these))
+
+
+def _same_timer(one: Customer, other: Customer) -> bool:
+    return (one.due_at, one.held_by, one.part) == (other.due_at, other.held_by, other.part)
 
 
 def _save_memberships(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
@@ -169,13 +175,18 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
                     "profile_id": c.profile_id,
                     "class": held.class_,
                     "since": to_ms(held.since),
-                    "pending": int(held.memory is not None and held.memory.pending),
+                    "pending": held.memory.direction if held.memory is not None else 0,
                 }
             )
     put(connection, tables.membership, rows)
 
 
 def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+    """Append to the feed. One writer after the other, each to its commit, so that nobody who reads on from a place can
+    miss a change that got its number earlier and was committed later. The last lock that a transaction takes."""
+    if not changes:
+        return
+    guard(connection, FEED, alone=True)
     rows = [
         {
             "profile_id": c.profile_id,
@@ -218,29 +229,7 @@ def _same_days(one: Facts | None, other: Facts | None) -> bool:
     return one.revenues == other.revenues and one.counts == other.counts and one.days == other.days
 
 
-def _save_mark(connection: Connection, company: Company, mark: Marked) -> None:
-    if mark.open:
-        return
-    company.close_import(mark.name)
-    connection.execute(update(tables.due).where(tables.due.c.held_by == mark.name).values(held_by=None))
-
-
-def hold(connection: Connection) -> Callable[[SegmentEvent], bool]:
-    """Whether a record must wait for the close of the day before it: so it is for every import in time order.
-
-    The first record of a population opens its first day. Live records never wait: all pass midnight together.
-    """
-    company = load_company(connection)
-
-    def waits(event: SegmentEvent) -> bool:
-        if isinstance(event, Marked) and event.open:
-            company.open_import(event.name)
-        if not isinstance(event, Seen) or event.history not in company.imports:
-            return False
-        day = to_ms(event.at) // DAY_MS
-        if company.closed_day is None:
-            company.begin_on(day)
-            save_company(connection, company)
-        return day > (company.closed_day or 0) + 1
-
-    return waits
+def _end(connection: Connection, name: str) -> None:
+    """An import is over: the system clock goes on for its customers."""
+    end(connection, name)
+    connection.execute(update(tables.due).where(tables.due.c.held_by == name).values(held_by=None))

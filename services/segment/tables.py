@@ -14,6 +14,8 @@ from sqlalchemy import (
     Text,
 )
 
+from shared.database import PASSING, REWRITTEN
+
 metadata = MetaData()
 serial = Integer().with_variant(BigInteger, "postgresql")
 
@@ -21,21 +23,36 @@ customer = Table(
     "customer",
     metadata,
     Column("profile_id", String, primary_key=True),
+    Column("part", Integer, nullable=False),
     Column("ruleset", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Index("customer_ruleset", "ruleset"),
+    Index("customer_ruleset", "ruleset", "part"),
+    postgresql_with=REWRITTEN,
 )
-"""One row per customer: his whole state, and the version of all definitions he was last evaluated under."""
+"""One row per customer: his whole state, the partition his records come on, and the version of all definitions he was
+last evaluated under."""
 
 due = Table(
     "due",
     metadata,
     Column("profile_id", String, primary_key=True),
+    Column("part", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("held_by", String),
-    Index("due_moment", "held_by", "due_at"),
+    Index("due_moment", "held_by", "part", "due_at"),
 )
 """The next due moment (ms) of a customer; `held_by` names the open import whose time he follows."""
+
+recheck = Table(
+    "recheck",
+    metadata,
+    Column("part", Integer, nullable=False),
+    Column("profile_id", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("part", "profile_id"),
+    postgresql_with=PASSING,
+)
+"""Who must be looked at again by the owner of his partition, since the population moved when a day was closed (ms)."""
 
 membership = Table(
     "membership",
@@ -48,7 +65,7 @@ membership = Table(
     PrimaryKeyConstraint("segmentation", "profile_id"),
     Index("membership_class", "segmentation", "class", "profile_id"),
 )
-"""Who is where; `pending` 1 while a move waits out its dwell."""
+"""Who is where; `pending` 1 or -1 while a move up or down waits out its dwell."""
 
 change = Table(
     "change",
@@ -93,8 +110,8 @@ company = Table(
     Column("dirty", Integer, nullable=False),
     Column("more", Text, nullable=False),
 )
-"""One row: the version of all definitions, the last closed day, whether late events changed it since; as JSON the open
-imports, the measured attributes and the company currency."""
+"""One row: the version of all definitions, the last closed day, whether late events changed it since; as JSON the
+measured attributes and the company currency."""
 
 feature_day = Table(
     "feature_day",

@@ -101,6 +101,13 @@ class Identified(Payload, frozen=True, kw_only=True):
     traits: dict[str, object] = {}
 
 
+class Grouped(Payload, frozen=True, kw_only=True):
+    """`customer.grouped`: the customer belongs to a group. `traits` are the group's, never the customer's."""
+
+    group_id: str
+    traits: dict[str, object] = {}
+
+
 class Statement(Payload, frozen=True, kw_only=True):
     """`customer.linked`, `customer.split`: explicit identity evidence, made by a person or a system."""
 
@@ -169,6 +176,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "chat.message": Chat,
     "chat.ended": Chat,
     "customer.identified": Identified,
+    "customer.grouped": Grouped,
     "customer.linked": Statement,
     "customer.split": Statement,
     "consent.changed": Consent,

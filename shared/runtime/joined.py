@@ -58,10 +58,18 @@ async def _in_step(
     slices = {tp: Slice(claims[tp], records) for tp, records in polled.items() if _continues(claims, tp, records)}
     if any(tp in limits for tp in slices):
         await _complete(consumer, claims, slices, ends, limits, batch)
+        await _extend(consumer, claims, slices, limits, batch)
     _cut(consumer, slices, limits)
     _wait(consumer, slices, [(tp, _reached(claims, slices, tp)) for tp in limits])
-    pieces = [piece for piece in slices.values() if piece.records]
-    return [pieces] if pieces else []
+    return _by_number([piece for piece in slices.values() if piece.records])
+
+
+def _by_number(pieces: Sequence[Slice]) -> Sequence[Sequence[Slice]]:
+    """The slices of one partition number belong together: topics read in step are split alike."""
+    found: dict[int, list[Slice]] = {}
+    for piece in pieces:
+        found.setdefault(piece.claim.partition.partition, []).append(piece)
+    return list(found.values())
 
 
 async def _complete(
@@ -73,22 +81,75 @@ async def _complete(
     batch: int,
 ) -> None:
     """Read the output up to where it ended, or lower the limits of the input to what was read of the output."""
-    consumer.pause(frozenset(limits))
-    for tp, end in ends.items():
-        records = list(slices[tp].records) if tp in slices else []
-        position = records[-1].offset + 1 if records else claims[tp].position.offset if tp in claims else end
-        while position < end and not _enough(records, claims, limits, tp, batch):
+    read = {tp: list(slices[tp].records) if tp in slices else [] for tp in ends if tp in claims}
+    await _read_on(consumer, claims, read, ends, limits, batch)
+    for tp, records in read.items():
+        if records:
+            slices[tp] = Slice(claims[tp], records)
+            if records[-1].offset + 1 < ends[tp]:
+                _lower(limits, claims, tp, records)
+
+
+async def _read_on(
+    consumer: Consumer,
+    claims: Claims,
+    read: dict[TopicPartition, list[Record]],
+    ends: Mapping[TopicPartition, int],
+    limits: Mapping[TopicPartition, int],
+    batch: int,
+) -> None:
+    def done(tp: TopicPartition) -> bool:
+        position = read[tp][-1].offset + 1 if read[tp] else claims[tp].position.offset
+        return position >= ends[tp] or _enough(read[tp], claims, limits, tp, batch)
+
+    while wanted := {tp for tp in read if not done(tp)}:
+        consumer.pause(frozenset(limits) | (read.keys() - wanted))
+        polled = await consumer.poll(batch, 0.0)
+        for tp in wanted & polled.keys():
+            read[tp].extend(polled[tp])
+        if not wanted & polled.keys():
+            return
+
+
+async def _extend(
+    consumer: Consumer,
+    claims: Claims,
+    slices: dict[TopicPartition, Slice],
+    limits: dict[TopicPartition, int],
+    batch: int,
+) -> None:
+    """Read the input on to where a batch of the group ended: of a batch cut through, the output would come too late."""
+    for tp, limit in list(limits.items()):
+        read = list(slices[tp].records) if tp in slices else []
+        reached = read[-1].offset + 1 if read else claims[tp].position.offset
+        ended = [after for after in _ends_of_batches(slices, limits, tp.partition) if after >= reached]
+        limits[tp] = boundary = min([limit, *ended])
+        consumer.pause(frozenset(claims) - {tp})
+        while ended and reached < boundary:
             more = (await consumer.poll(batch, 0.0)).get(tp, ())
             if not more:
                 break
-            records.extend(more)
-            position = records[-1].offset + 1
-        if records and tp in claims:
-            slices[tp] = Slice(claims[tp], records)
-        if position < end and records:
-            for gated, limit in list(limits.items()):
-                if gated.partition == tp.partition:
-                    limits[gated] = min(limit, _whole(records, claims[gated].position.offset))
+            read.extend(more)
+            reached = read[-1].offset + 1
+        if read:
+            slices[tp] = Slice(claims[tp], read)
+
+
+def _ends_of_batches(
+    slices: Mapping[TopicPartition, Slice], limits: Mapping[TopicPartition, int], number: int
+) -> set[int]:
+    return {
+        _after(record)
+        for tp, piece in slices.items()
+        if tp not in limits and tp.partition == number
+        for record in piece.records
+    }
+
+
+def _lower(limits: dict[TopicPartition, int], claims: Claims, tp: TopicPartition, records: Sequence[Record]) -> None:
+    for gated, limit in limits.items():
+        if gated.partition == tp.partition:
+            limits[gated] = min(limit, _whole(records, claims[gated].position.offset))
 
 
 def _enough(

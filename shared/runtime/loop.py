@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,15 +14,16 @@ from shared.database import transaction
 from shared.errors import CarteraError, Conflict, SetAside, Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
-from shared.log import Consumer, Log, Position, Told, TopicPartition
+from shared.log import Consumer, Position, Told, TopicPartition
 from shared.runtime import measure, outbox
-from shared.runtime.clock import Clock
+from shared.runtime.alignment import ALONE, LAST, PATIENCE, Alignment, announce, lowest
+from shared.runtime.guards import refuse_to_drain, verify
 from shared.runtime.joined import gather
-from shared.runtime.naming import record_fingerprint
-from shared.runtime.processor import Applied, Claim, Slice, claim, fire, process, stamped
+from shared.runtime.process import Process
+from shared.runtime.processor import Applied, Claim, Slice, claim, fence, fire, process, stamped
 from shared.runtime.service import Service, Watermark
 from shared.runtime.watermark import watermark
-from shared.telemetry import Metrics, logger
+from shared.telemetry import logger
 
 T = TypeVar("T")
 
@@ -31,27 +31,8 @@ BATCH = 1000
 LARGEST_BATCH = 4000
 """While a loop is behind, batches grow up to this: what is loaded and saved per customer is then paid for once."""
 LONGEST_WAIT = 30.0
-DEAD_LETTER_LIMIT = 1000
-"""So many rejections in a row stop the consumer: a bad deploy must not drain a topic into the bin."""
-
-
-class StoppedByDeadLetters(CarteraError):
-    """Too many events in a row were rejected: look at the dead letters, mend, start again."""
-
-
-class LogChanged(CarteraError):
-    """The log is not the log that was read: a topic was deleted and created again, or records were lost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """What all loops of one process share. `owner` names it in claims; the events clock takes time from the stream."""
-
-    log: Log
-    clock: Clock
-    metrics: Metrics
-    owner: str
-    events_clock: bool = False
+HELD_PAUSE = 0.02
+"""Seconds after which a partition that waits for others is looked at again."""
 
 
 class Loop:
@@ -70,11 +51,11 @@ class Loop:
         self.idle = True
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=service.name)
         self._claims: dict[TopicPartition, Claim] = {}
+        self._kept: dict[TopicPartition, Slice] = {}
         self._held: dict[TopicPartition, int] = {}
-        self._kept: list[Slice] = []
+        self._held_since = 0.0
         self._batch = BATCH
-        self._published = 0
-        self._must_publish = True
+        self._publisher = outbox.Publisher(engine, process.log, service.name)
         self._consumer: Consumer | None = None
         self._stop = False
         self._nudged = True
@@ -119,70 +100,60 @@ class Loop:
             logger().error("consumer_stopped", service=self.service.name, reason=reason, exc_info=error)
             raise
         finally:
-            await self._in_thread(self._leave_nothing)
+            await self._in_thread(self._publisher.leave_all)
             await self._consumer.close()
             self._thread.shutdown(wait=True)
-
-    def _leave_nothing(self) -> None:
-        """Take away what is published, so that the next start does not publish it again."""
-        if self._published and not self._must_publish:
-            with suppress(Unavailable), transaction(self.engine) as connection:
-                outbox.take_away(connection, self._published)
 
     def _let_go(self) -> None:
         """Trust nothing in memory: claim again, publish again what the outbox holds."""
         self._claims.clear()
         self._held.clear()
-        self._kept = []
-        self._must_publish = True
+        self._kept.clear()
+        self._publisher.forget()
 
     async def _turn(self) -> None:
         assert self._consumer is not None
-        if self._must_publish:
-            await outbox.publish_left_over(self.engine, self.log, self.service.name)
-            self._must_publish, self._published = False, 0
         await self._claim_new()
         wait = await self._wait_seconds()
         self.idle = True
-        kept, self._kept = self._kept, []
-        pieces = [kept] if kept else await self._gather(wait)
-        for piece in pieces:
+        moved = False
+        for piece in await self._gather(wait):
             self.idle = False
-            await self._apply(piece)
-        await self._fire_due()
+            moved |= await self._apply(piece)
+        moved |= await self._fire_due()
+        if self._kept and not moved:
+            await asyncio.sleep(HELD_PAUSE)
 
     async def _gather(self, wait: float) -> Sequence[Sequence[Slice]]:
+        """What waited and may go on, then what is new; of a partition that waits nothing more is read."""
         assert self._consumer is not None
+        kept = [[piece] for place, piece in self._kept.items() if place not in self._held]
+        busy = frozenset(self._kept)
+        if busy and busy >= frozenset(self._claims):
+            return kept
+        wait = 0.0 if kept else HELD_PAUSE if busy else wait
+        if not self.service.gated:
+            self._consumer.pause(busy)
         pieces = await gather(self.service, self.log, self._consumer, self._claims, self._batch, wait)
         behind = any(len(part.records) >= self._batch for piece in pieces for part in piece)
         self._batch = min(2 * self._batch, LARGEST_BATCH) if behind else BATCH
-        return pieces
+        return [*kept, *pieces]
 
     async def _claim_new(self) -> None:
         assert self._consumer is not None
         assigned = await self._consumer.assignment()
         for gone in set(self._claims) - assigned:
-            del self._claims[gone]
+            for known in (self._claims, self._held, self._kept):
+                known.pop(gone, None)
+            await self._in_thread(self._publisher.leave, gone.partition)
         for partition in sorted(assigned - set(self._claims)):
             held, last_fp = await self._in_thread(claim, self.engine, partition, self.owner)
-            await self._verify(held, last_fp)
+            await verify(self.log, held, last_fp)
+            await outbox.publish_left_over(self.engine, self.log, self.service.name, partition.partition)
             self._consumer.seek(partition, held.position.offset)
             self._claims[partition] = held
             if held.position.offset:
                 await self.log.tell(Told(self.service.name, {partition: held.position}))
-
-    async def _verify(self, held: Claim, last_fp: str | None) -> None:
-        offset = held.position.offset
-        end = (await self.log.ends(held.partition.topic)).get(held.partition, 0)
-        if offset > end:
-            raise LogChanged(f"{held.partition} ends at {end}, but {offset} was read: the topic was deleted or cut off")
-        if last_fp is None or offset == 0:
-            return
-        last = await self.log.read(held.partition, offset - 1)
-        if last is not None and record_fingerprint(last) != last_fp:
-            raise LogChanged(
-                f"{held.partition} holds another record at {offset - 1} than was read: the topic was made anew"
-            )
 
     async def _wait_seconds(self) -> float:
         if self._nudged:
@@ -195,72 +166,108 @@ class Loop:
             return LONGEST_WAIT
         return max(0.0, min(LONGEST_WAIT, (due - self.clock()).total_seconds()))
 
+    def _parts(self) -> Sequence[int]:
+        return sorted({place.partition for place in self._claims})
+
     def _next_due(self) -> datetime | None:
         assert self.service.timers is not None
         with self.engine.connect() as connection:
-            return self.service.timers.next_due(connection)
+            return self.service.timers.next_due(connection, self._parts())
 
-    async def _apply(self, slices: Sequence[Slice]) -> None:
+    async def _alignment(self) -> Alignment:
+        """How far all partitions are in the open imports."""
+        if self.service.hold is None:
+            return ALONE
+        topic = self.service.consumes[0]
+        count = await self.log.partitions(topic)
+        if count == 1:
+            return ALONE
+        upto = await self._in_thread(lowest, self.engine, topic, count)
+        if self._held and time.monotonic() - self._held_since > PATIENCE and upto < min(self._held.values()):
+            logger().warning("partitions_behind", service=self.service.name, topic=topic)
+            upto = min(self._held.values())
+        return Alignment(upto, False)
+
+    async def _apply(self, slices: Sequence[Slice]) -> bool:
+        """Apply and publish; whether anything was applied."""
         started = time.perf_counter()
-        applied = await self._in_thread(process, self.engine, self.service, slices, self.owner, self._published)
-        self._published = 0
-        told = {c.partition: c.position for c in applied.claims}
-        await self._publish(applied.said, told, applied.outbox_seq)
+        part = slices[0].claim.partition.partition
+        alignment = await self._alignment()
+        published = self._publisher.upto(part)
+        applied = await self._in_thread(process, self.engine, self.service, slices, alignment, published)
+        await self._publish(part, applied.said, {c.partition: c.position for c in applied.claims}, applied.outbox_seq)
         for held in applied.claims:
             self._claims[held.partition] = held
-            self._held.pop(held.partition, None)
-        self._held.update(applied.held)
-        self._keep(slices, applied)
+        await self._keep(slices, applied, alignment)
         self._account(applied, time.perf_counter() - started)
+        return bool(applied.events or applied.rejected or applied.duplicates)
 
-    def _keep(self, slices: Sequence[Slice], applied: Applied) -> None:
+    async def _keep(self, slices: Sequence[Slice], applied: Applied, alignment: Alignment) -> None:
         """Keep what was polled and must wait: it is looked at again after what it waits for, without another poll."""
-        self._kept = []
+        moved = bool(applied.events)
         for piece in slices:
-            held = self._claims[piece.claim.partition]
-            if held.partition in applied.held:
+            place = piece.claim.partition
+            held = self._claims[place]
+            self._kept.pop(place, None)
+            self._held.pop(place, None)
+            if place in applied.held:
                 rest = [record for record in piece.records if record.offset >= held.position.offset]
-                self._kept.append(Slice(held, rest))
+                self._kept[place] = Slice(held, rest)
+                self._held[place] = applied.held[place]
+        if moved or not applied.held:
+            self._held_since = time.monotonic()
+        if applied.held and not alignment.alone:
+            await self._in_thread(announce, self.engine, applied.held)
 
-    async def _publish(self, said: Sequence[Outgoing], told: Mapping[TopicPartition, Position], seq: int) -> None:
-        self._must_publish = bool(said)
-        at = Told(self.service.name, told)
-        if said:
-            await self.log.append(said, at)
-            self._published = seq
-        elif told:
-            await self.log.tell(at)
-        self._must_publish = False
+    async def _publish(
+        self, part: int, said: Sequence[Outgoing], told: Mapping[TopicPartition, Position], seq: int
+    ) -> None:
+        await self._publisher.publish(part, said, told, seq)
+        measure.told(self.metrics, said)
         self.progress_at = time.monotonic()
 
     def _account(self, applied: Applied, seconds: float) -> None:
         measure.batch(self.metrics, self.service, applied, seconds, self.clock())
-        if applied.events:
-            self._rejections = 0
+        self._rejections = 0 if applied.events else self._rejections
         self._rejections += sum(not isinstance(error, SetAside) for error in applied.rejected)
-        if self._rejections >= DEAD_LETTER_LIMIT:
-            raise StoppedByDeadLetters(
-                f"{self._rejections} events in a row were rejected by {self.service.name}: `cartera dead-letters list`"
-            )
+        refuse_to_drain(self.service.name, self._rejections)
 
-    async def _fire_due(self) -> None:
+    async def _fire_due(self) -> bool:
+        """Fire what is due on our partitions; whether anything was."""
         if self.service.timers is None:
-            return
+            self._held.clear()
+            return False
+        fired = False
         while not self._stop:
             due = await self._in_thread(self._next_due)
             if not self._held and (due is None or (not self.events_clock and due > self.clock())):
-                return
+                break
             mark = await watermark(self.log, self.clock, self.service.upstream, self.events_clock)
             if not self._held:
                 if due is not None and due > mark:
                     await asyncio.sleep(0.02 if not self.events_clock else 0)
-                    return
+                    break
                 if not await self._read_to_the_end():
-                    return
-            history = from_ms(min(self._held.values())) if self._held else None
-            if not await self._fire_once(Watermark(live=mark, history=history)):
-                self._held.clear()
-                return
+                    break
+            if not await self._fire_all(mark):
+                break
+            measure.fired(self.metrics, due, self.clock())
+            fired = True
+        self._held.clear()
+        return fired
+
+    async def _fire_all(self, live: datetime) -> bool:
+        alignment = await self._alignment()
+        history = min(self._held.values(), default=0) if alignment.alone else alignment.upto
+        mark = Watermark(
+            live=live,
+            history=from_ms(history) if 0 < history < LAST else None,
+            parts=await self.log.partitions(self.service.consumes[0]),
+        )
+        fired = False
+        for part in self._parts():
+            fired |= await self._fire_once(replace(mark, partition=part))
+        return fired
 
     def positions(self) -> Mapping[TopicPartition, Position]:
         """How far this loop has applied each partition that it holds."""
@@ -278,29 +285,27 @@ class Loop:
         return True
 
     async def _fire_once(self, mark: Watermark) -> bool:
-        said, seq = await self._in_thread(self._fire, mark)
+        claims = [held for place, held in self._claims.items() if place.partition == mark.partition]
+        said, seq = await self._in_thread(self._fire, mark, claims)
         if said is None:
             return False
-        told = {partition: held.position for partition, held in self._claims.items()}
-        self._published = 0
-        await self._publish(said, told, seq)
+        await self._publish(mark.partition, said, {held.partition: held.position for held in claims}, seq)
         return True
 
-    def _fire(self, mark: Watermark) -> tuple[list[Outgoing] | None, int]:
+    def _fire(self, mark: Watermark, claims: Sequence[Claim]) -> tuple[list[Outgoing] | None, int]:
         assert self.service.timers is not None
         with transaction(self.engine) as connection:
-            if self._published:
-                outbox.take_away(connection, self._published)
             events = self.service.timers.due(connection, mark, 2 * BATCH)
             if events is None:
                 return None, 0
-            told = {partition: held.position for partition, held in self._claims.items()}
-            after = min((position.offset for position in told.values()), default=0)
-            said = stamped(fire(self.service, events, connection), after)
-            return said, outbox.put(connection, said, told) if said else 0
+            fence(connection, [Slice(held, ()) for held in claims])
+            outbox.take_away(connection, mark.partition, self._publisher.upto(mark.partition))
+            said = stamped(fire(self.service, events, connection), min(held.position.offset for held in claims))
+            told = {held.partition: held.position for held in claims}
+            return said, outbox.put(connection, mark.partition, said, told) if said else 0
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
 
-__all__ = ["BATCH", "LogChanged", "Loop", "StoppedByDeadLetters"]
+__all__ = ["BATCH", "Loop"]

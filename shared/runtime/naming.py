@@ -30,18 +30,12 @@ def record_fingerprint(record: Record) -> str:
     return digest.hexdigest()
 
 
-def _sender(record: Record) -> str:
-    """The source of an event in binary mode, which stands in its headers only; else the topic."""
-    named = dict(record.headers).get("ce_source") or b""
-    return named.decode("utf-8", "replace") or f"topic/{record.topic}"
-
-
 def dead_letter(service: Service, record: Record, error: InvalidEvent) -> Outgoing:
     """A record that can never be applied, as a record of `dead-letters`: its reasons and its original bytes."""
     place = f"{service.name}/{record.topic}/{record.partition}/{record.offset}"
     letter = DeadLetter(
         id=derived_id(place, record_fingerprint(record)),
-        source=_sender(record),
+        source=f"topic/{record.topic}",
         code=error.code,
         errors=tuple({"detail": fault.detail, "pointer": fault.pointer} for fault in error.faults),
         original_base64=base64.b64encode(record.value or b"").decode(),
@@ -49,6 +43,7 @@ def dead_letter(service: Service, record: Record, error: InvalidEvent) -> Outgoi
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
+        headers=tuple((name, base64.b64encode(value).decode()) for name, value in record.headers),
     )
     event = Event(
         specversion="1.0",

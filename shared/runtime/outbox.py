@@ -5,12 +5,14 @@ drops it.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import cramjam
 import msgspec
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from shared.database import outbox, transaction
+from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.log import Log, Position, Told, TopicPartition
 
@@ -26,24 +28,66 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Page)
 
 
-def put(connection: Connection, records: Sequence[Outgoing], positions: Positions) -> int:
-    """Keep what a batch says; the number of the row."""
+def put(connection: Connection, part: int, records: Sequence[Outgoing], positions: Positions) -> int:
+    """Keep what a batch of a partition says; the number of the row."""
     body = bytes(cramjam.zstd.compress(_encoder.encode(_Page(list(records), list(positions.items()))), level=1))
-    result = connection.execute(insert(outbox).values(body=body))
+    result = connection.execute(insert(outbox).values(part=part, body=body))
     return int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
 
 
-def take_away(connection: Connection, upto: int) -> None:
-    """Delete the rows up to a number: they are published."""
-    connection.execute(delete(outbox).where(outbox.c.seq <= upto))
+def take_away(connection: Connection, part: int, upto: int) -> None:
+    """Delete the rows of a partition up to a number: they are published."""
+    connection.execute(delete(outbox).where((outbox.c.seq <= upto) & (outbox.c.part == part)))
 
 
-async def publish_left_over(engine: Engine, log: Log, group: str) -> None:
-    """Publish what an earlier run committed and did not get to publish, oldest first."""
+class Publisher:
+    """Publishes what the committed batches of one service said, and knows which rows of the outbox may go away."""
+
+    def __init__(self, engine: Engine, log: Log, group: str) -> None:
+        self._engine = engine
+        self._log = log
+        self._group = group
+        self._published: dict[int, int] = {}
+
+    async def publish(self, part: int, said: Sequence[Outgoing], told: Positions, seq: int) -> None:
+        """Publish what a batch of a partition said and tell how far it is; until then nothing of it goes away."""
+        self._published.pop(part, None)
+        at = Told(self._group, told)
+        if said:
+            await self._log.append(said, at)
+            self._published[part] = seq
+        elif told:
+            await self._log.tell(at)
+
+    def upto(self, part: int) -> int:
+        """The row up to which everything of a partition is published; 0 when there is none to take away."""
+        return self._published.get(part, 0)
+
+    def leave(self, part: int) -> None:
+        """Take away what is published of a partition, so that its next owner does not publish it again."""
+        upto = self._published.pop(part, 0)
+        if upto:
+            with transaction(self._engine) as connection:
+                take_away(connection, part, upto)
+
+    def leave_all(self) -> None:
+        """As `leave`, of every partition; an unavailable database is left as it is."""
+        with suppress(Unavailable):
+            for part in list(self._published):
+                self.leave(part)
+
+    def forget(self) -> None:
+        """Trust nothing in memory."""
+        self._published.clear()
+
+
+async def publish_left_over(engine: Engine, log: Log, group: str, part: int) -> None:
+    """Publish what an earlier owner of a partition committed and did not get to publish, oldest first."""
     with engine.connect() as connection:
-        rows = connection.execute(select(outbox.c.seq, outbox.c.body).order_by(outbox.c.seq)).all()
+        query = select(outbox.c.seq, outbox.c.body).where(outbox.c.part == part)
+        rows = connection.execute(query.order_by(outbox.c.seq)).all()
     for seq, body in rows:
         page = _decoder.decode(bytes(cramjam.zstd.decompress(body)))
         await log.append(page.records, Told(group, dict(page.positions)))
         with transaction(engine) as connection:
-            take_away(connection, seq)
+            take_away(connection, part, seq)

@@ -5,22 +5,24 @@ The order never varies:
 1. advance the offset of every slice by compare-and-set (the fence; it takes the lock)
 2. decode; what can never be applied becomes a dead letter
 3. drop what the inbox has seen
-4. load, evolve, react, save; the inbox learns what the core took, and what it refused may come again
-5. put what was said, dead letters included, into the outbox
-6. commit; only then is anything published
+4. load, evolve, react, save
+5. remember in the inbox what was applied, and only that: what was refused may come again when it is accepted
+6. put what was said, dead letters included, into the outbox
+7. commit; only then is anything published
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from shared.database import inbox, position, put, transaction
+from shared.database import among, inbox, position, put, transaction
 from shared.errors import Conflict, InvalidEvent
 from shared.events.outgoing import Outgoing
 from shared.log import Position, Record, TopicPartition
 from shared.runtime import outbox
+from shared.runtime.alignment import ALONE, Alignment
 from shared.runtime.naming import dead_letter, digests, record_fingerprint
 from shared.runtime.service import Service, Work
 
@@ -44,7 +46,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one transaction did. `held` are slices' first records that must wait, by partition, with their time (ms)."""
+    """What one transaction did. `held` are the partitions of which a record must wait, with the moment (ms) it says."""
 
     claims: Sequence[Claim] = ()
     said: Sequence[Outgoing] = ()
@@ -56,7 +58,7 @@ class Applied:
 
 
 _Letter = tuple[int, Record, InvalidEvent]
-_Cut = tuple[Record, Any]
+_Cut = tuple[Record, int]
 
 
 @dataclass(slots=True)
@@ -99,38 +101,41 @@ def claim(engine: Engine, partition: TopicPartition, owner: str) -> tuple[Claim,
         return Claim(partition, epoch, Position(offset, appended_at, event_time)), last_fp
 
 
-def process(engine: Engine, service: Service, slices: Sequence[Slice], owner: str, published: int = 0) -> Applied:
-    """Apply a stretch of one or more partitions exactly once.
+def process(
+    engine: Engine, service: Service, slices: Sequence[Slice], alignment: Alignment = ALONE, published: int = 0
+) -> Applied:
+    """Apply a stretch of one partition, or of several of one number on several topics, exactly once.
 
     `published` is the outbox row up to which everything is published; those rows go away in the same transaction.
     Raises Conflict when a claim is void: nothing was done, claim again.
     """
+    part = slices[0].claim.partition.partition
     with transaction(engine) as connection:
         if published:
-            outbox.take_away(connection, published)
-        _fence(connection, slices)
-        inputs, letters, cuts = _decode(service, slices, connection)
+            outbox.take_away(connection, part, published)
+        fence(connection, slices)
+        waits = service.hold(connection, alignment) if service.hold is not None else None
+        inputs, letters, cuts = _decode(service, slices, waits)
         fresh = _unseen(connection, service, inputs)
         duplicates = len(inputs) - len(fresh)
         work = service.load(connection, [item.event for item in fresh])
-        said, more = _evolve(service, work, fresh)
-        taken = _taken(fresh, more)
-        _remember(connection, service, taken)
+        applied, said, refused = _evolve(service, work, fresh)
         service.save(connection, work)
-        letters += more
+        _remember(connection, service, applied)
+        letters += refused
         said += [dead_letter(service, record, error) for _, record, error in letters]
-        claims = _advance(connection, service, slices, fresh, cuts)
+        claims = _advance(connection, service, slices, applied, cuts)
         said = stamped(said, claims[0].position.offset)
         told = {c.partition: c.position for c in claims}
-        seq = outbox.put(connection, said, told) if said else 0
+        seq = outbox.put(connection, part, said, told) if said else 0
     return Applied(
         claims=claims,
         said=said,
         outbox_seq=seq,
-        events=[item.event for item in taken],
+        events=[item.event for item in applied],
         duplicates=duplicates,
         rejected=[error for _, _, error in letters],
-        held={slices[index].claim.partition: service.event_ms(event) for index, (_, event) in cuts.items()},
+        held={slices[index].claim.partition: at for index, (_, at) in cuts.items()},
     )
 
 
@@ -153,7 +158,8 @@ def fire(service: Service, events: Sequence[Any], connection: Connection) -> lis
     return said
 
 
-def _fence(connection: Connection, slices: Sequence[Slice]) -> None:
+def fence(connection: Connection, slices: Sequence[Slice]) -> None:
+    """Advance the offset of every slice by compare-and-set; raises Conflict when a claim is void."""
     for piece in slices:
         held = piece.claim
         result = connection.execute(
@@ -171,13 +177,12 @@ def _fence(connection: Connection, slices: Sequence[Slice]) -> None:
 
 
 def _decode(
-    service: Service, slices: Sequence[Slice], connection: Connection
+    service: Service, slices: Sequence[Slice], waits: Callable[[Any], int | None] | None
 ) -> tuple[list[_Input], list[_Letter], dict[int, _Cut]]:
     """Read the records of every slice up to the first that must wait; what cannot be read is a dead letter."""
     inputs: list[_Input] = []
     letters: list[_Letter] = []
     cuts: dict[int, _Cut] = {}
-    waits = service.hold(connection) if service.hold is not None else None
     for index, piece in enumerate(slices):
         for record in piece.records:
             try:
@@ -187,8 +192,8 @@ def _decode(
                 continue
             if event is None:
                 continue
-            if waits is not None and waits(event):
-                cuts[index] = (record, event)
+            if waits is not None and (low := waits(event)) is not None:
+                cuts[index] = (record, low)
                 break
             inputs.append(_Input(index, record, event))
     if service.order is not None:
@@ -205,8 +210,8 @@ def _unseen(connection: Connection, service: Service, inputs: list[_Input]) -> l
             keys.setdefault(digests(identity), number)
     seen: set[tuple[bytes, bytes]] = set()
     names = [key for key, _ in keys]
-    for start in range(0, len(names), 500):
-        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(inbox.c.id.in_(names[start : start + 500])))
+    for these in among(connection, inbox.c.id, names):
+        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(these))
         seen.update((bytes(row[0]), bytes(row[1])) for row in rows)
     fresh = []
     for number, item in enumerate(inputs):
@@ -224,9 +229,9 @@ def _before_cut(index: int, record: Record, cuts: dict[int, _Cut]) -> bool:
     return index not in cuts or record.offset < cuts[index][0].offset
 
 
-def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> None:
+def _remember(connection: Connection, service: Service, applied: list[_Input]) -> None:
     rows = []
-    for item in fresh:
+    for item in applied:
         identity = service.identity(item.event)
         if identity is not None:
             key, content = digests(identity)
@@ -234,7 +239,9 @@ def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> 
     put(connection, inbox, rows, "ignore")
 
 
-def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Outgoing], list[_Letter]]:
+def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[_Input], list[Outgoing], list[_Letter]]:
+    """What was applied, what was said of it, and what was refused."""
+    applied: list[_Input] = []
     said: list[Outgoing] = []
     letters: list[_Letter] = []
     for item in fresh:
@@ -246,26 +253,19 @@ def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Out
             continue
         said.extend(service.react(before, after))
         work.replace(before, after)
-    return said, letters
-
-
-def _taken(fresh: list[_Input], refused: list[_Letter]) -> list[_Input]:
-    """What the core took; the inbox does not know what it refused, so that this can come again."""
-    places = {(record.topic, record.partition, record.offset) for _, record, _ in refused}
-    if not places:
-        return fresh
-    return [item for item in fresh if (item.record.topic, item.record.partition, item.record.offset) not in places]
+        applied.append(item)
+    return applied, said, letters
 
 
 def _advance(
     connection: Connection,
     service: Service,
     slices: Sequence[Slice],
-    fresh: list[_Input],
+    applied: list[_Input],
     cuts: dict[int, _Cut],
 ) -> list[Claim]:
     latest: dict[int, int] = {}
-    for item in fresh:
+    for item in applied:
         latest[item.slice] = max(latest.get(item.slice, 0), service.event_ms(item.event))
     claims = []
     for index, piece in enumerate(slices):

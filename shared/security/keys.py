@@ -106,11 +106,6 @@ class StoredKeys:
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
-    def prepare(self) -> None:
-        """Create the table where it is missing."""
-        with self._transaction() as connection:
-            metadata.create_all(connection)
-
     def create(self, scope: str) -> Created:
         """Make a key; its text cannot be had again."""
         created = self._insert(mint(scope), first=False)

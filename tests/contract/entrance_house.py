@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import Engine
 
-from services.ingest import store
-from services.ingest.api import router
-from shared.database import create_tables, open_sqlite, transaction
+from services.composition import KEYS
+from services.ingest.service import SERVICE
+from services.ingest.service import build as build_service
+from shared.database import open_sqlite, transaction
+from shared.database.migrating import migrate
 from shared.events.times import to_ms
 from shared.log import Record, TopicPartition
 from shared.log.sqlite import SqliteLog, open_log
+from shared.runtime.schema import chains_of
 from shared.runtime.service import Context
 from shared.runtime.web import build
 from shared.security import StoredKeys
@@ -39,10 +43,11 @@ def purchase(number: int = 1, **data: Any) -> dict[str, Any]:
 class House:
     """The entrance with everything it stands on."""
 
-    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context) -> None:
+    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context, keys: StoredKeys) -> None:
         self.client = client
         self.log = log
         self.context = context
+        self.keys = keys
 
     async def post(self, body: object, **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -62,17 +67,25 @@ class House:
 
 
 @asynccontextmanager
-async def opened(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[House]:
-    engine = open_sqlite(folder / "ingest.db")
-    create_tables(engine, store.metadata)
+async def opened(engine: Engine, folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[House]:
     log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
     context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
-    keys = StoredKeys(lambda: transaction(engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
-    keys.prepare()
-    app = build("ingest", [router(context)], keys, {}, Metrics("test"))
+    doors = open_sqlite(folder / "keys.db")
+    migrate(doors, [KEYS])
+    keys = StoredKeys(lambda: transaction(doors), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
+    app = build("ingest", [build_service(settings).router(context)], keys, {}, Metrics("test"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"authorization": "Bearer admin-key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
-        yield House(client, log, context)
+        yield House(client, log, context, keys)
     await log.close()
+
+
+@asynccontextmanager
+async def on_sqlite(folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[House]:
+    """The same on a fresh SQLite file, where the database is not the point."""
+    engine = open_sqlite(folder / "ingest.db")
+    migrate(engine, chains_of(SERVICE))
+    async with opened(engine, folder, settings) as house:
+        yield house
     engine.dispose()

@@ -9,23 +9,25 @@ from typing import Any
 import pytest
 
 from services.ingest import letters, store
-from services.ingest.service import build
+from services.ingest.service import SERVICE, build
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
 from shared.events.dead_letters import TOPIC
 from shared.log import Record
-from shared.runtime.loop import Loop, Process
+from shared.runtime.loop import Loop
 from shared.runtime.naming import dead_letter
+from shared.runtime.process import Process
 from shared.runtime.service import Timers, Watermark
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 from tests.contract.entrance_house import NOW, House, opened, purchase
 
 WRONG = InvalidEvent("invalid_event", (Fault("must not be negative", "/data/total"),))
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with opened(tmp_path, {}) as found:
+async def house(database: Opener, tmp_path: Path) -> AsyncIterator[House]:
+    async with opened(database(SERVICE), tmp_path, {}) as found:
         yield found
 
 
@@ -90,7 +92,8 @@ async def test_every_filter_chooses(house: House) -> None:
     assert await ids(**{"from": "2026-11-20T10:16:03Z"}) == {later}
     assert len(await ids(to="2026-11-20T11:16:03+01:00")) == 2
     assert await ids(state="replayed") == set()
-    assert (await house.client.get("/v1/dead-letters", params={"from": "yesterday"})).status_code == 422
+    assert (await house.client.get("/v1/dead-letters", params={"from": "yesterday"})).status_code == 400
+    assert (await house.client.get("/v1/dead-letters", params={"since": "2026-11-20T10:16:03Z"})).status_code == 400
 
 
 async def test_what_matches_is_replayed_oldest_first_page_by_page_and_once(house: House) -> None:
@@ -149,7 +152,7 @@ def arrived(value: bytes, **headers: bytes) -> str:
 
 def test_a_letter_from_a_topic_names_its_sender() -> None:
     assert arrived(b'{"specversion":"1.0","source":"till","type":"x"}') == "till"
-    assert arrived(b'{"order_id":"1"}', ce_source=b"pos", ce_id=b"1") == "pos"
+    assert arrived(b'{"order_id":"1"}', ce_source=b"pos", ce_id=b"1", ce_specversion=b"1.0") == "pos"
     assert arrived(b'{"order_id":"1","source":"web"}') == "topic/purchases"
     assert arrived(b"{") == "topic/purchases"
 
@@ -163,7 +166,7 @@ def timers(**settings: Any) -> Timers:
 async def test_letters_go_when_their_hour_is_over_in_bounded_steps(house: House) -> None:
     kept = timers(dead_letter_retention=timedelta(days=30))
     with transaction(house.context.engine) as connection:
-        assert kept.next_due(connection) is None
+        assert kept.next_due(connection, [0, 1]) is None
     for number in range(5):
         keep(house, number)
     younger = keep(house, 3600)
@@ -175,7 +178,12 @@ async def test_letters_go_when_their_hour_is_over_in_bounded_steps(house: House)
             return outcome, store.total(connection, store.Filter())
 
     with transaction(house.context.engine) as connection:
-        assert kept.next_due(connection) == due
+        assert kept.next_due(connection, [0, 1]) == due
+    with transaction(house.context.engine) as connection:
+        assert kept.next_due(connection, [1]) is None
+        assert kept.due(connection, Watermark(live=due, partition=1), 3) is None
+        assert kept.overdue(connection, due - timedelta(milliseconds=1)) == 0
+        assert kept.overdue(connection, due) == 5
     assert at(due - timedelta(milliseconds=1)) == (None, 6)
     assert [at(due), at(due), at(due)] == [((), 3), ((), 1), (None, 1)]
     assert [letter["id"] for letter in await house.letters()] == [younger]

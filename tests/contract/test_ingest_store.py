@@ -1,8 +1,6 @@
 """Dead letters are kept once, found again, paged without gaps, and change state one way only."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +10,12 @@ from services.ingest import letters, store
 from services.ingest.core import evolve, react
 from services.ingest.model import OPEN, REPAIRED, REPLAYED, Accepted, Door, Letter
 from services.ingest.service import SERVICE
-from shared.database import create_tables, open_sqlite, transaction
+from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
 from shared.events.envelope import decode
 from shared.events.times import to_ms
 from shared.log import Record
+from tests.conftest import Opener
 
 NOW = datetime(2026, 11, 20, 10, 15, 3, tzinfo=UTC)
 WRONG = InvalidEvent("invalid_event", (Fault("must not be negative", "/data/total"),))
@@ -24,11 +23,8 @@ PURCHASE = b'{"customer":{"customer_id":"C-1"},"order_id":"1","total":"5"}'
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_sqlite(tmp_path / "ingest.db")
-    create_tables(engine, store.metadata)
-    yield engine
-    engine.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 def letter(number: int = 0, seconds: float = 0, source: str = "shop", code: str = "invalid_event") -> Letter:

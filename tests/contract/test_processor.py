@@ -1,25 +1,32 @@
 """The guards of the exactly-once runtime, each shown at work on a real database and a real log."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fastapi import APIRouter
 from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
 
-from shared.database import create_tables, open_sqlite, outbox, put
+from shared.database import outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
+from shared.events.dead_letters import DeadLetter
+from shared.events.envelope import decode as decode_event
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Log, Position, Record, TopicPartition
 from shared.log.sqlite import open_log
-from shared.runtime.loop import LogChanged, Loop, Process, StoppedByDeadLetters
+from shared.runtime.guards import LogChanged, StoppedByDeadLetters
+from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
+from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 
 metadata = MetaData()
 counted = Table("counted", metadata, Column("name", String, primary_key=True), Column("count", Integer, nullable=False))
@@ -82,11 +89,8 @@ SERVICE = Service(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "counter.db")
-    create_tables(opened, metadata)
-    yield opened
-    opened.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE, metadata)
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def claimed(engine: Engine, owner: str = "me") -> Claim:
 
 
 def test_a_batch_moves_offset_state_inbox_and_outbox_together(engine: Engine) -> None:
-    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "b#1", "a#2"))], "me")
+    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "b#1", "a#2"))])
     assert counts(engine) == {"a": 2, "b": 1}
     assert [record.value for record in applied.said] == [b"a=1", b"b=1", b"a=2"]
     assert applied.claims[0].position.offset == 3
@@ -119,9 +123,9 @@ def test_a_batch_moves_offset_state_inbox_and_outbox_together(engine: Engine) ->
 
 def test_the_same_batch_again_is_fenced_by_its_offset(engine: Engine) -> None:
     held = claimed(engine)
-    process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    process(engine, SERVICE, [Slice(held, records("a#1"))])
     with pytest.raises(Conflict):
-        process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+        process(engine, SERVICE, [Slice(held, records("a#1"))])
     assert counts(engine) == {"a": 1}
 
 
@@ -134,19 +138,38 @@ def test_a_worker_that_lost_its_claim_changes_nothing(engine: Engine) -> None:
 
 
 def test_a_copy_is_dropped_within_a_batch_and_later(engine: Engine) -> None:
-    first = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#1"))], "me")
+    first = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#1"))])
     assert (counts(engine), first.duplicates) == ({"a": 1}, 1)
-    second = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2", start=2))], "me")
+    second = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2", start=2))])
     assert (counts(engine), second.duplicates) == ({"a": 2}, 1)
 
 
 def test_what_cannot_be_read_or_applied_becomes_a_dead_letter_and_blocks_nothing(engine: Engine) -> None:
-    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "poison", "refused#1", "a#2"))], "me")
+    applied = process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "poison", "refused#1", "a#2"))])
     assert counts(engine) == {"a": 2}
     assert [error.code for error in applied.rejected] == ["poison", "refused"]
     letters = [record for record in applied.said if record.topic == "dead-letters"]
     assert len(letters) == 2
     assert claimed(engine).position.offset == 4
+
+
+def test_what_was_refused_may_come_again_and_is_no_event_that_was_applied(engine: Engine) -> None:
+    timed = {**{name: getattr(SERVICE, name) for name in Service.__slots__}, "event_ms": lambda event: 5}
+    first = process(engine, Service(**timed), [Slice(claimed(engine), records("refused#1", "refused#1"))], "me")
+    assert (counts(engine), first.events, first.duplicates, len(first.rejected)) == ({}, [], 1, 1)
+    assert first.claims[0].position == Position(2, 7, 0)
+    mended = Service(**{**timed, "evolve": lambda state, event: (state[0], state[1] + 1)})
+    again = process(engine, mended, [Slice(claimed(engine), records("refused#1", start=2))], "me")
+    assert (counts(engine), again.duplicates) == ({"refused": 1}, 0)
+    copy = process(engine, mended, [Slice(claimed(engine), records("refused#1", start=3))], "me")
+    assert (counts(engine), copy.duplicates) == ({"refused": 1}, 1)
+
+
+def test_a_dead_letter_keeps_the_headers_of_its_record(engine: Engine) -> None:
+    sent = records("poison")[0]._replace(headers=(("ce_id", b"7"), ("raw", b"\xff\x00")))
+    (said,) = process(engine, SERVICE, [Slice(claimed(engine), [sent])], "me").said
+    letter = msgspec.json.decode(decode_event(said.value or b"").data, type=DeadLetter)
+    assert [(name, base64.b64decode(value)) for name, value in letter.headers] == list(sent.headers)
 
 
 def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
@@ -157,15 +180,15 @@ def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
     broken = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "save": failing})
     held = claimed(engine)
     with pytest.raises(RuntimeError):
-        process(engine, broken, [Slice(held, records("a#1"))], "me")
+        process(engine, broken, [Slice(held, records("a#1"))])
     assert counts(engine) == {}
-    process(engine, SERVICE, [Slice(held, records("a#1"))], "me")
+    process(engine, SERVICE, [Slice(held, records("a#1"))])
     assert counts(engine) == {"a": 1}
 
 
 async def test_what_was_committed_but_not_published_is_published_at_the_next_start(engine: Engine, log: Log) -> None:
-    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))], "me")
-    await publish_left_over(engine, log, "counter")
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
+    await publish_left_over(engine, log, "counter", 0)
     assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
     assert (await log.told("counter", "words"))[PLACE].offset == 2
     with engine.connect() as connection:
@@ -177,7 +200,7 @@ def loop_of(engine: Engine, log: Log) -> Loop:
 
 
 async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, log: Log) -> None:
-    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))], "me")
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
     with pytest.raises(LogChanged, match="ends at 0"):
         await loop_of(engine, log).run()
     await log.append([Outgoing("words", "x", b"x#1"), Outgoing("words", "x", b"x#2"), Outgoing("words", "x", b"x#3")])
@@ -191,6 +214,12 @@ async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, lo
     with pytest.raises(StoppedByDeadLetters):
         await loop.run()
     assert loop.failure is not None
+
+
+async def test_rejections_by_the_core_stop_the_consumer_too(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "p", f"refused#{n}".encode()) for n in range(1500)])
+    with pytest.raises(StoppedByDeadLetters):
+        await loop_of(engine, log).run()
 
 
 async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_again(engine: Engine, log: Log) -> None:

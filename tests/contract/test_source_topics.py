@@ -15,10 +15,11 @@ from services.ingest.sources import store as sources
 from shared.database import transaction
 from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
-from shared.runtime import loop as loops
-from shared.runtime.loop import Loop, Process
+from shared.runtime import guards
+from shared.runtime.loop import Loop
+from shared.runtime.process import Process
 from shared.telemetry import Metrics
-from tests.contract.entrance_house import NOW, House, opened, purchase
+from tests.contract.entrance_house import NOW, House, on_sqlite, purchase
 
 JSON = (("content-type", b"application/json"),)
 STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
@@ -26,7 +27,7 @@ STRUCTURED = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with opened(tmp_path, {}) as found:
+    async with on_sqlite(tmp_path, {}) as found:
         yield found
 
 
@@ -201,7 +202,7 @@ def _checks(house: House) -> list[Any]:
 
 async def test_a_quarantined_flood_stops_no_consumer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set aside is not wrong: the limit on rejections in a row does not count it."""
-    monkeypatch.setattr(loops, "DEAD_LETTER_LIMIT", 50)
+    monkeypatch.setattr(guards, "DEAD_LETTER_LIMIT", 50)
     with transaction(house.context.engine) as connection:
         sources.confine(connection, [sources.Quarantine("mad", NOW, 0, 200)])
     good = [{**purchase(n), "source": "mad"} for n in range(100)]

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.ingest.service import SERVICE
+from tests.conftest import Opener
 from tests.contract import webhook_senders as senders
 from tests.contract.entrance_house import House, opened, purchase
 from tests.contract.webhook_senders import document
@@ -15,8 +17,8 @@ RULE = {"type": "call.completed", "id": "$.id", "fields": {"customer.phone": "$.
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with opened(tmp_path, {}) as found:
+async def house(database: Opener, tmp_path: Path) -> AsyncIterator[House]:
+    async with opened(database(SERVICE), tmp_path, {}) as found:
         yield found
 
 

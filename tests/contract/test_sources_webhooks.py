@@ -10,7 +10,7 @@ import pytest
 
 from services.ingest.schemas import violations
 from tests.contract import webhook_senders as senders
-from tests.contract.entrance_house import NOW, House, opened
+from tests.contract.entrance_house import NOW, House, on_sqlite
 from tests.contract.webhook_senders import SAMPLES, document, sample, signed
 
 AT = int(NOW.timestamp())
@@ -19,7 +19,7 @@ KINDS = ("messenger", "postmark", "sendgrid", "shopify", "stripe", "twilio", "wh
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with opened(tmp_path, {"public_url": "https://hooks.example.com"}) as found:
+    async with on_sqlite(tmp_path, {"public_url": "https://hooks.example.com"}) as found:
         yield found
 
 
@@ -107,7 +107,7 @@ async def test_only_who_knows_the_secret_is_heard(house: House, kind: str) -> No
     if kind != "postmark":  # who sends the secret itself signs no body
         assert (await deliver(house, kind, body + b" ", **headers, **right)).status_code == 401
     assert await events(house) == await house.letters() == []
-    metrics = (await house.client.get("/metrics")).text
+    metrics = house.context.metrics.text().decode()
     counted = len(attempts) + (kind != "postmark")
     assert f'cartera_webhooks_total{{outcome="refused",source="my-{kind}"}} {counted}.0' in metrics
     assert (await deliver(house, kind, body, **headers)).status_code == 200

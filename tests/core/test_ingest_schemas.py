@@ -14,7 +14,7 @@ from jsonschema_rs import Draft202012Validator, meta
 from services.ingest.acceptance import accept
 from services.ingest.admission import admit
 from services.ingest.contract import MODELS
-from services.ingest.entrance import judge
+from services.ingest.judging import judge
 from services.ingest.model import Rule
 from services.ingest.schemas import VERSIONS, name_of, schema_of, violations
 from shared.errors import InvalidEvent, SetAside

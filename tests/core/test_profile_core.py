@@ -258,6 +258,20 @@ def test_a_statement_is_no_activity_of_the_customer() -> None:
     assert customers(linked(who, other, at=1))["C1"].first_seen_at == moment(1)
 
 
+def test_an_identifier_that_was_only_stated_is_not_the_one_that_is_shown() -> None:
+    """A visitor's former id that was linked as if it had been a user's must not stand for the customer."""
+    stated = [{"kind": kind, "value": "0-visitor"} for kind in ("customer_id", "device_id")]
+    link = interaction("customer.linked", {"customer_id": "C1"}, 2, identifiers=stated)
+    for events in ([purchase({"customer_id": "C1"}), link], [link, purchase({"customer_id": "C1"})]):
+        one = customers(purchase({"device_id": "0-visitor"}, at=1), *events)["C1"]
+        assert [(known.kind, known.value) for known in one.identifiers] == [
+            ("customer_id", "C1"),
+            ("customer_id", "0-visitor"),
+            ("device_id", "0-visitor"),
+        ]
+        assert one.purchases.count == 2
+
+
 def test_a_mark_is_passed_on_and_changes_nothing() -> None:
     mark = Event(specversion="1.0", id="1", source="import", type=BEGIN, time=moment(0), data=raw(Mark(name="x")))
     after = evolve(State(), mark)
@@ -276,5 +290,11 @@ def anything(**data: Any) -> dict[str, Any]:
 
 
 def test_a_type_without_a_payload_of_its_own_is_activity() -> None:
-    found = customers(interaction("customer.grouped", anything(customer_id="C1"), at=5))
+    found = customers(interaction("customer.waved", anything(customer_id="C1"), at=5))
     assert found["C1"].last_seen_at == moment(5)
+
+
+def test_the_traits_of_a_group_are_not_the_customers() -> None:
+    grouped = interaction("customer.grouped", anything(customer_id="C1"), 5, group_id="acme", traits={"name": "Acme"})
+    (found,) = customers(identified(anything(customer_id="C1"), name="Ana"), grouped).values()
+    assert (found.traits, found.last_seen_at) == ({"name": "Ana"}, moment(5))

@@ -113,6 +113,10 @@ class House:
         """Any request."""
         return httpx.request(method, self.url + path, json=body, headers=self.bearer(key), timeout=30)
 
+    def send_raw(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """Post bytes as they are with the write key."""
+        return httpx.post(self.url + path, content=body, headers={**self.bearer("write"), **headers}, timeout=30)
+
     def bearer(self, key: str) -> dict[str, str]:
         """The header of a key."""
         return {"Authorization": f"Bearer {self.key(key)}"}

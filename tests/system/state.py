@@ -10,6 +10,7 @@ EVENTS = "SELECT kind, value, type, count(*) FROM event GROUP BY 1, 2, 3 ORDER B
 
 
 MESSAGES = "SELECT message_id, campaign, step, occasion, channel, state, reason, planned_at FROM message ORDER BY 1"
+DUE = "SELECT profile_id, due_at, held_by FROM due ORDER BY 1"
 DAY_MS = 86_400_000
 
 
@@ -32,7 +33,11 @@ def state_of(folder: Path, until_ms: int, aside: frozenset[str] = frozenset()) -
         "memberships": [
             str(r) for r in rows(folder, "segment", "SELECT * FROM membership ORDER BY 1, 2") if r[1] not in aside
         ],
-        "due": [str(r) for r in rows(folder, "segment", "SELECT * FROM due ORDER BY 1") if r[0] not in aside],
+        "due": [
+            str(r)
+            for r in rows(folder, "segment", "SELECT profile_id, due_at, held_by FROM due ORDER BY 1")
+            if r[0] not in aside
+        ],
         "population": [
             str(r)
             for r in rows(folder, "segment", "SELECT * FROM snapshot ORDER BY 1, 2")

@@ -20,7 +20,7 @@ from shared.database import transaction
 from shared.errors import InvalidEvent
 from shared.events.times import rfc3339
 from shared.runtime.service import Context
-from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, needs, paged
+from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, exact_query, needs, paged
 
 
 def _schema() -> dict[str, Any]:
@@ -50,7 +50,7 @@ def router(context: Context, registry: Registry) -> APIRouter:
 
 
 def _add_reading(routes: APIRouter, context: Context) -> None:
-    guarded = [Depends(needs("read"))]
+    guarded = [Depends(needs("read")), Depends(exact_query)]
 
     @routes.get("/v1/sources", summary="The sources, by name", dependencies=guarded, response_class=Response)
     def list_sources(limit: Limit = DEFAULT_LIMIT, cursor: CursorText = None) -> Response:

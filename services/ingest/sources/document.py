@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 
 from services.ingest.model import Mode
-from services.ingest.normalise import LONGEST, pointer
+from services.ingest.normalise import LONGEST
 from services.ingest.sources.kinds import EVENTS, GENERIC, Format, kind_of, kinds
 from services.ingest.sources.mapping import Rule, compiled_rules, header_names
 from services.ingest.sources.signature import Scheme, readable
 from services.ingest.sources.values import MappingError
 from shared.errors import Fault, InvalidEvent
+from shared.events.storable import pointer
 
 INVALID_SOURCE = "invalid_source"
 _WEBHOOK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)

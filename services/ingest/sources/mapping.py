@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from services.ingest.contract import MODELS
-from services.ingest.normalise import pointer
 from services.ingest.sources.values import (
     MappingError,
     Scope,
@@ -16,6 +15,7 @@ from services.ingest.sources.values import (
     path,
 )
 from shared.errors import Fault, InvalidEvent
+from shared.events.storable import pointer
 
 UNMAPPED = "unmapped"
 MOST_EVENTS = 2_500

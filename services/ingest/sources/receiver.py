@@ -17,7 +17,7 @@ from services.ingest.sources.signature import Delivery, verified
 from shared.errors import InvalidEvent
 from shared.runtime.service import Context
 from shared.runtime.web import Problem
-from shared.telemetry import Metrics, logger
+from shared.telemetry import logger
 
 _OUTCOME: dict[int | str, dict[str, Any]] = {
     200: {
@@ -60,11 +60,11 @@ def router(context: Context, entrance: Entrance, registry: Registry) -> APIRoute
             parts = parts_of(source, request.headers, body)
         except InvalidEvent as error:
             await entrance.refuse(body, error, source.name)
-            _count(request, source, "rejected")
+            _count(context, source, "rejected")
             raise no_json(error) from error
         outcome = await entrance.receive(source, parts)
         for word, count in outcome.items():
-            _count(request, source, word, count)
+            _count(context, source, word, count)
         return Response(msgspec.json.encode(outcome), media_type="application/json")
 
     @routes.get("/v1/sources/{name}/events", summary="Answer the challenge of Meta", response_class=PlainTextResponse)
@@ -75,7 +75,7 @@ def router(context: Context, entrance: Entrance, registry: Registry) -> APIRoute
         if source.kind is None or not source.kind.challenge or not token:
             raise Problem(405, "method_not_allowed", "this source verifies no address", headers={"Allow": "POST"})
         if not hmac.compare_digest(token.encode(), asked.get("hub.verify_token", "").encode("utf-8", "replace")):
-            _count(request, source, "refused")
+            _count(context, source, "refused")
             raise Problem(403, "forbidden", "the verify token is not the one of this source")
         return PlainTextResponse(asked.get("hub.challenge", "")[:256])
 
@@ -96,11 +96,10 @@ def _verify(context: Context, source: Source, request: Request, body: bytes) -> 
     delivery = Delivery(public + request.url.path + query, request.headers, body)
     if verified(source.scheme, source.document.secret or "", delivery, context.clock()):
         return
-    _count(request, source, "refused")
+    _count(context, source, "refused")
     logger().info("webhook_refused", service="ingest", reason="signature")
     raise Problem(401, "invalid_signature", "the signature does not fit: look at the secret of this source")
 
 
-def _count(request: Request, source: Source, outcome: str, count: int = 1) -> None:
-    metrics: Metrics = request.app.state.metrics
-    metrics.webhooks.labels(source.name, outcome).inc(count)
+def _count(context: Context, source: Source, outcome: str, count: int = 1) -> None:
+    context.metrics.webhooks.labels(source.name, outcome).inc(count)

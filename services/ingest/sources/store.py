@@ -4,18 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, LargeBinary, String, Table, delete, select
+from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, delete, select
 
 from services.ingest.model import Rule
 from services.ingest.sources.document import Document
-from services.ingest.store import CHUNK, metadata
-from shared.database import put
+from services.ingest.store import metadata
+from shared.database import among, put
 from shared.events.times import from_ms, to_ms
 
 event_source = Table(
     "event_source",
     metadata,
-    Column("name", String(256), primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
 )
@@ -24,7 +24,7 @@ event_source = Table(
 quarantine = Table(
     "quarantine",
     metadata,
-    Column("source", String(256), primary_key=True),
+    Column("source", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),
     Column("accepted", BigInteger, nullable=False),
     Column("rejected", BigInteger, nullable=False),
@@ -86,11 +86,11 @@ def rules(connection: Connection, sources: Iterable[str]) -> Mapping[str, Rule]:
     """The rules of those sources that have one."""
     names = sorted(set(sources))
     found: dict[str, Rule] = {}
-    for start in range(0, len(names), CHUNK):
-        chunk = names[start : start + CHUNK]
-        for row in connection.execute(select(event_source.c.body).where(event_source.c.name.in_(chunk))):
+    for these in among(connection, event_source.c.name, names):
+        for row in connection.execute(select(event_source.c.body).where(these)):
             document = _decoder.decode(bytes(row.body))
             found[document.name] = Rule(document.mode)
-        for row in connection.execute(select(quarantine.c.source).where(quarantine.c.source.in_(chunk))):
+    for these in among(connection, quarantine.c.source, names):
+        for row in connection.execute(select(quarantine.c.source).where(these)):
             found[row.source] = Rule(found.get(row.source, Rule()).mode, quarantined=True)
     return found

@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.types import Receive, Scope, Send
 
-from shared.runtime.web import health
+from shared.runtime.web import health, hotpath
 from shared.runtime.web.frame import Frame
 from shared.runtime.web.health import Check
 from shared.runtime.web.problems import MEDIA_TYPE, install
@@ -50,8 +51,23 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
+_serve_hot = Frame(hotpath.serve)
+
+
 class _Application(FastAPI):
-    """FastAPI whose OpenAPI document declares the problem in place of the framework's own error."""
+    """FastAPI with hot endpoints ahead of it, whose OpenAPI document declares the problem in place of its own error."""
+
+    hot_paths: hotpath.Table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        route = self.hot_paths.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if route is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        scope["route"] = route
+        await _serve_hot(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -69,6 +85,7 @@ def build(
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """An application with its routers, `/health/…`, `/metrics`, `/openapi.json` and `/docs`."""
+    routers = tuple(routers)
     app = _Application(
         title=title,
         version=metrics.version,
@@ -78,7 +95,7 @@ def build(
         redoc_url=None,
     )
     app.state.keys = keys
-    app.state.metrics = metrics
+    app.hot_paths = hotpath.table(routers)
     install(app)
     app.add_middleware(Frame)
     app.include_router(health.router(title, checks, metrics))

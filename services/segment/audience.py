@@ -1,0 +1,41 @@
+"""A rule as the audience of a campaign: asked of one customer at any moment, from a few bytes that are kept of him."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from services.segment.attributes import Facts, facts_of
+from services.segment.rules import RuleError, compile_python, parse
+from services.segment.rules.expression import references
+from shared.events.profiles import decoder
+
+_encoder = msgspec.msgpack.Encoder()
+_facts = msgspec.msgpack.Decoder(Facts)
+
+
+class AudienceLanguage:
+    """The rule language for whoever knows customers by their records only. Money counts in the company's currency."""
+
+    def __init__(self, currency: str) -> None:
+        self._currency = currency
+
+    def facts(self, record: bytes) -> bytes:
+        """What rules may ask of a customer, from the JSON of his record; only `compile` knows how to read it."""
+        return _encoder.encode(facts_of(decoder.decode(record), self._currency))
+
+    def compile(self, text: str) -> Callable[[bytes, datetime], bool | None]:
+        """A rule as a question to facts as of a moment; null is None. Raises RuleError.
+
+        What depends on the whole portfolio is refused: a record does not tell it.
+        """
+        expression = parse(text)
+        for reference in references(expression.root):
+            if reference.attribute.needs:
+                name = reference.attribute.name
+                raise RuleError(
+                    f"{name} depends on the whole portfolio and is not available in an audience",
+                    reference.position,
+                )
+        rule = compile_python(expression)
+        return lambda facts, at: rule.holds(_facts.decode(facts), at, {})

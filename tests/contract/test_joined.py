@@ -1,0 +1,135 @@
+"""Reading in step: a reader of input and output gets both whole, and no output before the input it follows from."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from fastapi import APIRouter
+from sqlalchemy import MetaData
+
+from shared.events.outgoing import Outgoing
+from shared.log import Consumer, Log, Position, Record, Told, TopicPartition
+from shared.log.sqlite import open_log
+from shared.runtime.joined import AFTER, gather
+from shared.runtime.processor import Claim, Slice
+from shared.runtime.service import Service
+
+PARTITIONS = 2
+KEYS = [f"customer-{n}" for n in range(8)]
+
+SERVICE = Service(
+    name="reader",
+    consumes=("input", "output"),
+    produces=(),
+    metadata=MetaData(),
+    decode=lambda record: record,
+    load=lambda connection, events: None,
+    evolve=lambda state, event: state,
+    react=lambda before, after: (),
+    save=lambda connection, work: None,
+    router=lambda context: APIRouter(),
+    identity=lambda event: None,
+    event_ms=lambda event: 0,
+    describe=lambda event: ("", None),
+    gated={"input": "maker"},
+)
+
+
+class Maker:
+    """The group in between: reads the input in batches and says two records for every third of it."""
+
+    def __init__(self, log: Log, chance: random.Random) -> None:
+        self.log = log
+        self.chance = chance
+        self.read = [0] * PARTITIONS
+
+    async def turn(self) -> None:
+        """A batch of one partition: what follows from it is appended together with how far it got."""
+        part = self.chance.randrange(PARTITIONS)
+        place = TopicPartition("input", part)
+        end = (await self.log.ends("input"))[place]
+        upto = min(end, self.read[part] + self.chance.randint(1, 400))
+        records = [await self.log.read(place, offset) for offset in range(self.read[part], upto)]
+        self.read[part] = upto
+        said = [
+            Outgoing("output", record.key or "", f"{record.offset}".encode(), ((AFTER, str(upto).encode()),))
+            for record in records
+            if record is not None and record.offset % 3 == 0
+            for _ in range(2)
+        ]
+        await self.log.append(said, Told("maker", {place: Position(upto, 0, 0)}))
+
+
+class Reader:
+    """The loop's part of reading: seeks, gathers, moves its claims."""
+
+    def __init__(self, log: Log, consumer: Consumer) -> None:
+        self.log = log
+        self.consumer = consumer
+        self.claims: dict[TopicPartition, Claim] = {}
+        self.got: dict[TopicPartition, list[Record]] = {}
+
+    async def start(self) -> None:
+        """Claim everything from the beginning."""
+        for place in await self.consumer.assignment():
+            self.claims[place] = Claim(place, 1, Position(0, 0, 0))
+            self.got[place] = []
+            self.consumer.seek(place, 0)
+
+    async def turn(self, batch: int) -> int:
+        """Gather once and check what holds of every group; how many records there were."""
+        count = 0
+        for pieces in await gather(SERVICE, self.log, self.consumer, self.claims, batch, 0.0):
+            self.check(pieces)
+            count += sum(len(piece.records) for piece in pieces)
+        return count
+
+    def check(self, pieces: Sequence[Slice]) -> None:
+        """One partition number; offsets go on where they were; no output of input that is not applied with it."""
+        assert len({piece.claim.partition.partition for piece in pieces}) == 1
+        for piece in pieces:
+            place, records = piece.claim.partition, piece.records
+            assert [r.offset for r in records] == list(range(len(self.got[place]), len(self.got[place]) + len(records)))
+            self.got[place].extend(records)
+            self.claims[place] = Claim(place, 1, Position(records[-1].offset + 1, 0, 0))
+        for part in {piece.claim.partition.partition for piece in pieces}:
+            reached = len(self.got[TopicPartition("input", part)])
+            for record in self.got[TopicPartition("output", part)]:
+                assert int(dict(record.headers)[AFTER]) <= reached
+
+    def beside(self) -> None:
+        """Whatever input is read, all that follows from it is read too: what the output holds of it, no less."""
+        for part in range(PARTITIONS):
+            output: Mapping[int, int] = {int(r.value or b"0"): 1 for r in self.got[TopicPartition("output", part)]}
+            wanted = {r.offset for r in self.got[TopicPartition("input", part)] if r.offset % 3 == 0}
+            assert wanted == set(output)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_input_and_output_come_whole_and_in_step(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    log = open_log(tmp_path / "log.db", PARTITIONS, clock=lambda: 1)
+    consumer = log.consumer("reader", ("input", "output"))
+    maker, reader = Maker(log, chance), Reader(log, consumer)
+    await reader.start()
+    total = 0
+    for _ in range(60):
+        step = chance.random()
+        if step < 0.3:
+            total += (added := chance.randint(1, 300))
+            await log.append([Outgoing("input", chance.choice(KEYS), b"x") for _ in range(added)])
+        elif step < 0.65:
+            await maker.turn()
+        else:
+            await reader.turn(chance.choice((20, 100, 1000)))
+            reader.beside()
+    while sum(maker.read) < total:
+        await maker.turn()
+    async with asyncio.timeout(20):
+        while sum(len(reader.got[TopicPartition("input", part)]) for part in range(PARTITIONS)) < total:
+            await reader.turn(100)
+    reader.beside()
+    await consumer.close()
+    await log.close()
