@@ -10,6 +10,7 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from services import topics
@@ -43,7 +44,6 @@ SERVICES: dict[str, Callable[[Mapping[str, Any]], Service]] = {
 
 TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,200}")
 """What Kafka allows in the name of a topic."""
-
 KEYS = Chain("keys", Path(security.__file__).parent / "migrations", security.metadata)
 """What makes the tables of the API keys."""
 
@@ -148,13 +148,20 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
         "mapping_file": settings.mapping_file,
         "rate_limit": settings.rate_limit,
         "outbox_dir": folder / "outbox",
-        "smtp_url": settings.smtp_url.get_secret_value() if settings.smtp_url else None,
+        "smtp_url": _plain(settings.smtp_url),
+        "sms_url": _plain(settings.sms_url),
+        "webhook_url": _plain(settings.webhook_url),
+        "webhook_secret": _plain(settings.webhook_secret),
         "mail_from": settings.mail_from,
         "public_url": (settings.public_url or address).rstrip("/"),
-        "audience_language": AudienceLanguage(settings.currency),
         "secret": _secret(settings),
+        "audience_language": AudienceLanguage(settings.currency),
         "send_history": "outbox" if reactions_on_history else "mute",
     }
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _secret(settings: Settings) -> str:

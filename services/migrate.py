@@ -60,7 +60,8 @@ def main(owner: str, what: str) -> int:
     with TemporaryDirectory() as folder:
         engine = open_sqlite(Path(folder) / "migrated.db")
         migrate(engine, beside if owner != RUNTIME.owner else (RUNTIME,))
-        print(write_revision(engine, chain, [one for one in beside if one is not chain], what))
+        made = write_revision(engine, chain, [one for one in beside if one is not chain], what)
+        print(made or "nothing has changed")
         engine.dispose()
     return 0
 

@@ -80,9 +80,9 @@ def _address(host: str, port: int) -> str:
 def _show_keys(out: Console, first: FirstKeys, folder: Path) -> None:
     if first.created:
         out.print(f"write key  {first.write}\nadmin key  {first.admin}", highlight=False, soft_wrap=True)
-        out.print(
-            f"(shown once; also in {folder / 'keys.json'}, readable by you only)", highlight=False, soft_wrap=True
-        )
+        file = folder / "keys.json"
+        also = f"; also in {file}, readable by you only" if file.exists() else ": keep them"
+        out.print(f"(shown once{also})", highlight=False, soft_wrap=True)
 
 
 async def _follow_sample(

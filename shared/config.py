@@ -33,6 +33,15 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = Field(
         None, description="smtp://user:pass@host:port or smtps://…; unset: .eml files under DATA_DIR/outbox."
     )
+    sms_url: SecretStr | None = Field(
+        None, description="https://user:pass@host/path to which SMS are posted as JSON; unset: files, or no SMS."
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="https://… to which messages of the channel webhook are posted; unset: files, or none."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="whsec_ and 24 to 64 bytes in base64: signs what goes to CARTERA_WEBHOOK_URL."
+    )
     mail_from: str = Field("Cartera <cartera@localhost.localdomain>", description="Sender of e-mails.")
     public_url: str | None = Field(None, description="Address used in links; unset: the served address.")
     currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="Company currency (ISO 4217).")

@@ -1,4 +1,4 @@
-"""What all tests share: a broker, and databases of both kinds with migrated, empty tables."""
+"""What all tests share: a Kafka broker, databases of both kinds with migrated, empty tables."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +13,7 @@ from shared.database import open_sqlite, transaction
 from shared.database.migrating import Chain, migrate
 from shared.runtime.schema import chains_of
 from shared.runtime.service import Service
-from tests.servers import kafka as brokers
-from tests.servers.kafka import NoBroker
+from tests.servers import kafka as kafka_server
 from tests.servers.postgres import NoServer, Schemas, running
 
 BOTH = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
@@ -75,9 +74,9 @@ def keys_database(tmp_path: Path) -> Iterator[Engine]:
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Kafka broker; without one the test is skipped, and in CI failed."""
     try:
-        with brokers.running(tmp_path_factory.mktemp("kafka")) as url:
+        with kafka_server.running(tmp_path_factory.mktemp("kafka")) as url:
             yield url
-    except NoBroker as reason:
+    except kafka_server.NoBroker as reason:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{reason}; or set CARTERA_TEST_KAFKA")
         pytest.skip(f"{reason}; or set CARTERA_TEST_KAFKA")

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from services.campaign.model import Message, View
 from shared.events.envelope import Event, derived_id, fingerprint, raw
-from shared.events.identifiers import KINDS
+from shared.events.identifiers import PRIORITY
 from shared.events.interactions import TOPIC as INTERACTIONS
 from shared.events.messages import TOPIC as MESSAGES
 from shared.events.messages import MessageChanged
@@ -54,15 +54,13 @@ def interaction(
 ) -> Outgoing | None:
     """Something that a customer did or that was done to him, for `interactions`; None when nothing identifies him.
 
+    It names his strongest identifier only: what is said by us must not become evidence that several are one customer.
     `name` is the event's id. Its time is no part of its content: what is said again later is the same event.
     """
-    identifiers: dict[str, str] = {}
-    for known in view.identifiers:
-        identifiers.setdefault(known.kind, known.value)
-    strongest = next((kind for kind in KINDS if kind in identifiers), None)
-    if strongest is None:
+    if not view.identifiers:
         return None
-    content = {"customer": identifiers, **data}
+    named = min(view.identifiers, key=lambda known: (PRIORITY[known.kind], known.value))
+    content = {"customer": {named.kind: named.value}, **data}
     event = Event(
         specversion="1.0",
         id=name,
@@ -73,4 +71,4 @@ def interaction(
         receivedat=received or time,
         fingerprint=fingerprint(kind, None, content),
     )
-    return say(INTERACTIONS, f"{strongest}:{identifiers[strongest]}", event)
+    return say(INTERACTIONS, f"{named.kind}:{named.value}", event)

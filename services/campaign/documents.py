@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select
 
 from services.campaign import tables
-from services.campaign.company import Company, parse_company
+from services.campaign.company import DEFAULTS, parse_company
 from services.campaign.definition import Campaign, DefinitionError, parse_campaign
 from services.campaign.model import Audience, Language, Outline, Policy
 from services.campaign.template import Template, parse_template
+from services.campaign.transport import channels_of
 from shared import database
 from shared.errors import CarteraError, Fault
 
@@ -40,11 +41,11 @@ class Deployment(NamedTuple):
 
 
 def deployment_of(settings: Mapping[str, Any]) -> Deployment:
-    """Read the composition root's settings. Without an SMTP server every channel goes to the outbox as files."""
-    company = {name: settings[name] for name in ("currency", "timezone") if settings.get(name)}
+    """Read the composition root's settings."""
+    company = {"currency": settings["currency"]} if settings.get("currency") else {}
     return Deployment(
         history=str(settings.get("send_history") or "mute"),
-        transports=frozenset({"email"}) if settings.get("smtp_url") else frozenset({"email", "sms", "webhook"}),
+        transports=channels_of(settings),
         language=settings.get("audience_language"),
         company=company,
     )
@@ -121,11 +122,12 @@ def parse(documents: Sequence[Document], deployment: Deployment) -> Rulebook:
     bodies = {(d.kind, d.name): json.loads(d.body) for d in documents}
     campaigns = {name: parse_campaign(body) for (kind, name), body in bodies.items() if kind == CAMPAIGN}
     templates = {name: parse_template(body) for (kind, name), body in bodies.items() if kind == TEMPLATE}
+    stored = next((d for d in documents if (d.kind, d.name) == (SETTINGS, COMPANY)), None)
     policy = Policy(
         campaigns=campaigns,
         paused=frozenset(d.name for d in documents if d.kind == CAMPAIGN and d.paused),
         templates={name: Outline(frozenset(template.channels)) for name, template in templates.items()},
-        company=company_of(bodies.get((SETTINGS, COMPANY)), deployment),
+        company=parse_company(settings_of(stored, deployment)),
         audiences=_audiences(campaigns, deployment.language),
         language=deployment.language,
         stopped=(SENDING, STOPPED) in bodies,
@@ -145,6 +147,9 @@ def _audiences(campaigns: Mapping[str, Campaign], language: Language | None) -> 
     return found
 
 
-def company_of(body: Mapping[str, Any] | None, deployment: Deployment) -> Company:
-    """The company settings: the stored document over the deployment's currency and time zone over the defaults."""
-    return parse_company({**deployment.company, **(body or {})})
+def settings_of(stored: Document | None, deployment: Deployment) -> Mapping[str, Any]:
+    """The company settings as they were written: the defaults, over them the stored document.
+
+    The currency is the installation's: it is the one that every service counts in.
+    """
+    return {**DEFAULTS, **(json.loads(stored.body) if stored else {}), **deployment.company}

@@ -201,6 +201,7 @@ class ProfileGone(NamedTuple):
     into: str | None = None
     history: str | None = None
     key: str = ""
+    erasure_id: str | None = None
 
 
 class ClassChanged(NamedTuple):

@@ -47,7 +47,9 @@ def _removal(record: Record) -> ProfileGone | None:
         return None
     gone = _removals.decode(header)
     key = f"{gone.profile_id}/removed/{gone.version}"
-    return ProfileGone(gone.profile_id, gone.time, gone.reason, gone.version, gone.into, gone.history, key)
+    return ProfileGone(
+        gone.profile_id, gone.time, gone.reason, gone.version, gone.into, gone.history, key, gone.erasure_id
+    )
 
 
 def _profile(record: Record, event: Event) -> ProfileSeen:

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, func, or_, select
 
 from services.campaign import tables
 from services.campaign.decision import facts_of
 from services.campaign.documents import Rulebook
+from services.campaign.erasing import erase
 from services.campaign.model import (
     PLANNED,
     SENDING,
@@ -20,11 +21,13 @@ from services.campaign.model import (
     Marked,
     Message,
     Outcome,
+    ProfileGone,
     ProfileSeen,
     State,
 )
 from services.campaign.tracking import passed
 from shared.database import among, put
+from shared.events.outgoing import Outgoing
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
 
@@ -58,6 +61,8 @@ class Work:
         self.signals = [event.signal_id for event in events if isinstance(event, Outcome)]
         self.timers = [event.message_id for event in events if isinstance(event, Due)]
         self.marks = [event for event in events if isinstance(event, Marked)]
+        self.erased = [event for event in events if isinstance(event, ProfileGone) and event.reason == "erasure"]
+        self.confirmed: list[Outgoing] = []
 
     def part(self, event: CampaignEvent) -> State:
         """The state of the customer an event is about; an unknown one is empty."""
@@ -148,20 +153,13 @@ def save(connection: Connection, work: Work) -> None:
     _save_messages(connection, work)
     for these in among(connection, tables.signal.c.id, work.signals):
         connection.execute(delete(tables.signal).where(these))
-    erased = [c.profile_id for c in touched if c.gone == "erasure" and _was_not_erased(work, c)]
-    if erased:
-        _erase(connection, erased)
+    work.confirmed = erase(connection, work.erased)
     for mark in work.marks:
         _save_mark(connection, mark)
 
 
 def _worth_keeping(customer: Customer) -> bool:
     return customer.profile_id != NOBODY and bool(customer.version or customer.classes or customer.messages)
-
-
-def _was_not_erased(work: Work, customer: Customer) -> bool:
-    before = work.loaded.get(customer.profile_id)
-    return before is None or before.gone != "erasure"
 
 
 def _customer_row(customer: Customer, language: Language | None) -> dict[str, Any]:
@@ -223,20 +221,6 @@ def _dispatch_row(message: Message) -> dict[str, Any]:
         "sender": None,
         "taken_at": None,
     }
-
-
-def _erase(connection: Connection, names: Sequence[str]) -> None:
-    """Nothing of an erased customer stays; the outbox files of his messages are noted for the gateway to delete."""
-    ledger = tables.message
-    kept = [column.name for column in tables.discard.c]
-    for these in among(connection, ledger.c.profile_id, names):
-        his = select(ledger.c.message_id).where(these)
-        files = select(*(ledger.c[name] for name in kept)).where(these)
-        connection.execute(insert(tables.discard).from_select(kept, files))
-        connection.execute(delete(tables.transition).where(tables.transition.c.message_id.in_(his)))
-    for table in (tables.due, tables.dispatch, tables.signal, ledger):
-        for these in among(connection, table.c.profile_id, names):
-            connection.execute(delete(table).where(these))
 
 
 def _save_mark(connection: Connection, mark: Marked) -> None:

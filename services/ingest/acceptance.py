@@ -153,9 +153,11 @@ def data_of(envelope: object) -> dict[str, Any]:
 
 
 def sent_id(envelope: object) -> EventId | None:
-    """The id of an event that need not be valid, for the answer to its sender."""
+    """The id of an event that need not be valid, for the answer to its sender; half characters become `?`."""
     found = envelope.get("id") if isinstance(envelope, Mapping) else None
-    return EventId(found) if isinstance(found, str) else None
+    if not isinstance(found, str):
+        return None
+    return EventId(found if found.isascii() else found.encode("utf-8", "replace").decode())
 
 
 def _check_attributes(envelope: Mapping[str, Any]) -> tuple[tuple[Fault, ...], datetime | None]:

@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -23,9 +24,20 @@ MAIN_TYPES = {
 """The source topics, and the type of a plain JSON value on each."""
 
 _NATURAL_KEYS = {"purchases": "order_id", "calls": "call_id", "emails": "message_id"}
-_MARK = b"\xef\xbb\xbf"
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark that some senders put before their JSON."""
+
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _number(text: str) -> int | float:
+    """A number in the one spelling that equal numbers share: 5.0 is 5."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+_values = msgspec.json.Decoder(float_hook=_number)
 _encoder = msgspec.json.Encoder()
 
 
@@ -57,13 +69,37 @@ class Posted(NamedTuple):
 def read_json(value: bytes) -> Any:
     """The JSON value of bytes. Raises InvalidEvent `invalid_json`."""
     try:
-        return msgspec.json.decode(value.removeprefix(_MARK))
+        return _values.decode(value.removeprefix(MARK))
     except RecursionError as error:
         raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
     except UnicodeDecodeError as error:
         raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidEvent(INVALID_JSON, (Fault(str(error)),)) from error
+
+
+def read_loosely(value: bytes) -> Any:
+    """The JSON value of bytes, halves of surrogate pairs and huge numbers included. Raises InvalidEvent."""
+    try:
+        return json.loads(value.removeprefix(MARK).decode(), parse_float=_number, parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
+    except RecursionError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
+    except ValueError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault(str(error)),)) from error
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def written(value: object) -> bytes:
+    """The bytes of what `read_loosely` has read. Raises InvalidEvent."""
+    try:
+        return json.dumps(value).encode()
+    except RecursionError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
 
 
 def read_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Posted:
@@ -81,7 +117,7 @@ def read_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Posted:
         return Posted((_binary(_attributes(named), content_type, body),), True)
     if media not in ("", "application/json"):
         raise MediaTypeError(media)
-    if body.removeprefix(_MARK).lstrip()[:1] == b"[":
+    if body.removeprefix(MARK).lstrip()[:1] == b"[":
         return Posted(_array(body), False)
     return Posted((_sent(body),), True)
 
@@ -105,18 +141,33 @@ def _sent(body: bytes) -> Sent:
 
 def _array(body: bytes) -> tuple[Sent, ...]:
     try:
-        found = _items.decode(body.removeprefix(_MARK))
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        read_json(body)
-        raise InvalidEvent(INVALID_JSON, (Fault("a batch is a JSON array"),)) from error
+        found = _items.decode(body.removeprefix(MARK))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _array_loosely(body)
     return tuple(_item(bytes(item)) for item in found)
+
+
+def _array_loosely(body: bytes) -> tuple[Sent, ...]:
+    """The same where the fast decoder gives up: because of one character in one event the others need not go."""
+    found = read_loosely(body)
+    if not isinstance(found, list):
+        raise InvalidEvent(INVALID_JSON, (Fault("a batch is a JSON array"),))
+    return tuple(Sent(written(item), item) for item in found)
 
 
 def _item(value: bytes) -> Sent:
     try:
-        return _sent(value)
+        return Sent(value, decoded(value))
     except InvalidEvent as error:
         return Sent(value, None, error)
+
+
+def decoded(value: bytes) -> Any:
+    """The JSON value of one event of several, read loosely where it must be. Raises InvalidEvent."""
+    try:
+        return _values.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return read_loosely(value)
 
 
 def _attributes(headers: Mapping[str, bytes]) -> dict[str, str]:
@@ -153,7 +204,7 @@ def _binary(attributes: Mapping[str, str], content_type: str, body: bytes) -> Se
         faults = tuple(Fault(fault.detail, "/data") for fault in error.faults)
         return Sent(_encoder.encode(envelope), envelope, InvalidEvent(INVALID_JSON, faults))
     envelope["data"] = data
-    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(_MARK))}), envelope)
+    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(MARK))}), envelope)
 
 
 def read_record(record: Record) -> object:

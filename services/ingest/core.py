@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.ingest.admission import admit
 from services.ingest.forwarding import forward
-from services.ingest.model import Accepted, Door, Incoming
+from services.ingest.model import Accepted, Door, Forgotten, Incoming
 from shared.events.outgoing import Outgoing
 
 
@@ -15,6 +15,8 @@ def evolve(state: Door, event: Incoming) -> Door:
     """
     if isinstance(event, Accepted):
         return Door(rule=state.rule, accepted=admit(event, state.rule), letter=state.letter)
+    if isinstance(event, Forgotten):
+        return state
     return state if state.letter is not None else Door(accepted=state.accepted, letter=event)
 
 

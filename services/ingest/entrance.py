@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from services.ingest import letters, store
+from services.ingest import letters, plain, store
 from services.ingest.acceptance import sent_id
 from services.ingest.admission import admit
 from services.ingest.appender import Appender
@@ -117,8 +117,12 @@ class Entrance:
             raise sent.error
         if len(sent.original) > LARGEST_EVENT:
             raise too_large(LARGEST_EVENT)
+        settings = self._context.settings
+        plain_one = plain.accepted(sent.original, sent.envelope, received_at, settings, sent.age)
+        if plain_one is not None:
+            return admit(plain_one, rules.get(plain_one.event.source))
         try:
-            accepted = judge(sent.envelope, received_at, self._context.settings, sent.age)
+            accepted = judge(sent.envelope, received_at, settings, sent.age)
         except InvalidEvent as error:
             if sent.again is None:
                 raise

@@ -39,14 +39,16 @@ def _plain_text(amount: Decimal) -> str:
     return format(amount if amount else abs(amount), "f")
 
 
-def _not_negative(value: object) -> str:
+def not_negative(value: object) -> str:
+    """An amount as `money` has it, of zero or more."""
     text = money(value)
     if text.startswith("-"):
         raise PydanticCustomError("money", "must not be negative")
     return text
 
 
-def _moment(value: object) -> str:
+def moment_text(value: object) -> str:
+    """An RFC 3339 time in UTC and whole milliseconds."""
     try:
         return rfc3339(moment(value))
     except UnreadableError as error:
@@ -70,10 +72,10 @@ def _amount_schema(sign: str, **bounds: float) -> WithJsonSchema:
 Money = Annotated[str, BeforeValidator(money), _amount_schema("-?", exclusiveMinimum=-(10**15))]
 """An amount that may be negative (a discount that was taken back)."""
 
-Amount = Annotated[str, BeforeValidator(_not_negative), _amount_schema("", minimum=0)]
+Amount = Annotated[str, BeforeValidator(not_negative), _amount_schema("", minimum=0)]
 """An amount of zero or more."""
 
-Moment = Annotated[str, BeforeValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+Moment = Annotated[str, BeforeValidator(moment_text), Field(json_schema_extra={"format": "date-time"})]
 """An RFC 3339 time with its zone; kept in UTC and whole milliseconds."""
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), BeforeValidator(_currency)]

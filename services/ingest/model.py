@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from shared.events.envelope import Event
+from shared.events.erasures import Erasure
 
 OPEN = "open"
 REPAIRED = "repaired"
@@ -63,5 +64,12 @@ class Door(msgspec.Struct, frozen=True):
     letter: Letter | None = None
 
 
-Incoming = Accepted | Letter
-"""What the entrance reads: an event from a source topic, or a letter that some service has written."""
+class Forgotten(msgspec.Struct, frozen=True):
+    """A customer was erased at a moment: what was rejected of him has to go."""
+
+    about: Erasure
+    at: datetime
+
+
+Incoming = Accepted | Letter | Forgotten
+"""What the entrance reads: an event from a source topic, a letter that some service has written, an erasure."""

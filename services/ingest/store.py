@@ -1,6 +1,6 @@
 """Where dead letters are kept: one table, written in sets, read by key and in pages from the newest on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,10 +27,15 @@ from sqlalchemy import (
     update,
 )
 
-from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Incoming, Letter, Rule
-from shared.database import among, put
+from services.ingest.model import OPEN, REPAIRED, REPLAYED, Door, Forgotten, Incoming, Letter, Rule
+from shared.database import among, put, shred
+from shared.events.erasures import confirm, mentions
+from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms, to_ms
 from shared.runtime.service import Work as States
+
+PAGE = 500
+"""Letters looked through at once when a customer is erased."""
 
 LARGEST_PAGE = 8 * 1024 * 1024
 """Bytes of originals in one page; at least one letter is always shown."""
@@ -80,11 +85,16 @@ class Work:
         self._kept = dict(kept)
         self._rules = rules
         self.fresh: list[Letter] = []
+        self.forgotten: list[Forgotten] = []
+        self.confirmed: list[Outgoing] = []
 
     def part(self, event: Incoming) -> Door:
         """An open door with the rule of the event's source; for a letter that is kept, the door that holds it."""
         if isinstance(event, Letter):
             return Door(letter=self._kept.get(event.id))
+        if isinstance(event, Forgotten):
+            self.forgotten.append(event)
+            return Door()
         return Door(rule=self._rules.get(event.event.source))
 
     def replace(self, before: Door, after: Door) -> None:
@@ -104,11 +114,29 @@ def save(connection: Connection, work: States) -> None:
     """Keep what the batch brought."""
     assert isinstance(work, Work)
     keep(connection, work.fresh)
+    for one in work.forgotten:
+        gone = forget(connection, one.about.names)
+        work.confirmed.append(confirm("ingest", one.about, {"dead_letters": gone}, one.at))
 
 
 def keep(connection: Connection, letters: Sequence[Letter]) -> None:
     """Insert letters; one that is kept already stays as it is."""
     put(connection, dead_letter, [_row(letter) for letter in letters], "ignore")
+
+
+def forget(connection: Connection, names: Collection[str]) -> int:
+    """Delete the letters that name one of the erased (digests); how many there were."""
+    shred(connection)
+    last, gone = "", 0
+    while True:
+        query = select(dead_letter.c.id, dead_letter.c.original, dead_letter.c.repaired)
+        rows = connection.execute(query.where(dead_letter.c.id > last).order_by(dead_letter.c.id).limit(PAGE)).all()
+        his = [id for id, *texts in rows if any(text is not None and mentions(bytes(text), names) for text in texts)]
+        if his:
+            gone += connection.execute(delete(dead_letter).where(dead_letter.c.id.in_(his))).rowcount
+        if len(rows) < PAGE:
+            return gone
+        last = rows[-1].id
 
 
 def find(connection: Connection, letter_id: str) -> Letter | None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import Connection
 
-from services.profile import queries
+from services.profile import privacy, queries
 from services.profile.stating import Stating
 from shared.events.envelope import Event
 from shared.events.identifiers import KINDS, Identifier
@@ -84,6 +84,7 @@ def router(context: Context) -> APIRouter:
     stating = Stating(context)
     _statements(routes, context, stating)
     _identity(routes, context, stating)
+    privacy.add(routes, context, stating, _known)
     return routes
 
 

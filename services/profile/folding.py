@@ -51,13 +51,17 @@ _any = msgspec.json.Decoder(Payload)
 
 
 class Told(NamedTuple):
-    """An interaction, read: whom it is about, when, and what it says."""
+    """An interaction, read: whom it is about, when, and what it says.
+
+    `anew` are the names of which a former customer was erased, and when (ms).
+    """
 
     identifiers: tuple[Identifier, ...]
     made: Sighting
     day: str
     kind: str
     payload: Payload
+    anew: Mapping[Identifier, int] = {}
 
 
 def read(event: Event) -> Told:

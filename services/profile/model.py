@@ -35,7 +35,8 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
 
     `first` is of interactions, `stated` of explicit identity statements (they are no activity of the customer).
     `given` is the node's own profile id once it has been given to a customer, `ended` the version of the record into
-    which that customer went last. `hub`: shared for good.
+    which that customer went last. `hub`: shared for good. `anew`: when (ms) a former customer of this name was erased;
+    whoever comes under it later is another, with an id of his own.
     """
 
     tally: Tally = EMPTY
@@ -45,6 +46,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     given: str = ""
     hub: bool = False
     ended: int = 0
+    anew: int = 0
 
     @property
     def since(self) -> Stamp:
@@ -95,11 +97,27 @@ class Heard(Event, frozen=True, kw_only=True):
     body: bytes = msgspec.field(default=b"", name=" body")
 
 
+class Forgotten(msgspec.Struct, frozen=True):
+    """Whom an erasure took away: his identifiers, digests of these (and of those he had when it was asked for), and
+    every profile id that leads or led to him; `near` are the identifiers of others that were seen with his.
+    """
+
+    identifiers: frozenset[Identifier]
+    named: tuple[str, ...]
+    profile_ids: frozenset[str]
+    near: frozenset[Identifier]
+
+
 class State(msgspec.Struct, frozen=True):
-    """The components that an event touches, and the event that made them what they are."""
+    """The components that an event touches, and the event that made them what they are.
+
+    `erased` are the moments (ms) up to which what is said of a name stays out; `forgotten` is what an erasure took.
+    """
 
     components: tuple[Component, ...] = ()
     cause: Event | None = None
+    erased: Mapping[Identifier, int] = {}
+    forgotten: Forgotten | None = None
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -123,9 +141,9 @@ def body_of(event: Event) -> bytes:
     return event.body if isinstance(event, Heard) else encode(event)
 
 
-def own_id(identifier: Identifier) -> str:
+def own_id(identifier: Identifier, anew: int = 0) -> str:
     """The profile id that an identifier can give to a customer: derived, so that every order of events names alike."""
-    return derived_id(f"profile/{identifier}", 0)
+    return derived_id(f"profile/{identifier}", anew)
 
 
 def sighting(event: Event) -> Sighting:

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, select
 
 from services.profile.identity import resolve
 from services.profile.model import Component
-from services.profile.store import components, event, identifier, profile
+from services.profile.store import components
+from services.profile.tables import event, identifier, profile
 from shared.database import among
 from shared.events.identifiers import Identifier, strength
 from shared.events.profiles import Profile, decoder

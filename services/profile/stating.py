@@ -11,6 +11,7 @@ import msgspec
 from services.profile import queries
 from services.profile.store import components_of
 from shared.events.envelope import Event, derived_id, encode, fingerprint, raw
+from shared.events.erasures import REQUESTED, Erasure, digest_of
 from shared.events.identifiers import Identifier
 from shared.events.interactions import TOPIC
 from shared.events.outgoing import say
@@ -62,6 +63,26 @@ class Stating:
         record = say(TOPIC, str(Identifier(named.kind, named.value)), event)
         anyio.from_thread.run(self._context.log.append, [record])
         return event
+
+    def erase(self, known: Profile) -> tuple[Erasure, int]:
+        """Ask for a customer's erasure as of now (ms); the event holds digests only, for it stays in the log."""
+        at = self._moment([known])
+        about = Erasure(
+            erasure_id=derived_id(f"erasure/{known.profile_id}", at),
+            profile_id=known.profile_id,
+            names=tuple(sorted(digest_of(Identifier(one.kind, one.value)) for one in known.identifiers)),
+        )
+        event = Event(
+            specversion="1.0",
+            id=about.erasure_id,
+            source=SOURCE,
+            type=REQUESTED,
+            time=from_ms(at),
+            data=raw(about),
+            receivedat=self._context.clock(),
+        )
+        anyio.from_thread.run(self._context.log.append, [say(TOPIC, known.profile_id, event)])
+        return about, at
 
     def _moment(self, about: Sequence[Profile]) -> int:
         """The present (ms) by the platform's clock, but later than all that is known of these customers, and unique.

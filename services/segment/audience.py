@@ -1,17 +1,14 @@
-"""A rule as the audience of a campaign: asked of one customer at any moment, from a few bytes that are kept of him."""
+"""A rule as the audience of a campaign: asked of one customer at any moment, from what is kept of his record."""
 
 from collections.abc import Callable
 from datetime import datetime
 
-import msgspec
+import cramjam
 
 from services.segment.attributes import Facts, facts_of
 from services.segment.rules import RuleError, compile_python, parse
 from services.segment.rules.expression import references
 from shared.events.profiles import decoder
-
-_encoder = msgspec.msgpack.Encoder()
-_facts = msgspec.msgpack.Decoder(Facts)
 
 
 class AudienceLanguage:
@@ -21,8 +18,11 @@ class AudienceLanguage:
         self._currency = currency
 
     def facts(self, record: bytes) -> bytes:
-        """What rules may ask of a customer, from the JSON of his record; only `compile` knows how to read it."""
-        return _encoder.encode(facts_of(decoder.decode(record), self._currency))
+        """What is kept of a customer's record; only `compile` knows how to read it.
+
+        It is made of every record and asked of few, so it is packed and read only when a rule asks.
+        """
+        return bytes(cramjam.lz4.compress_block(record))
 
     def compile(self, text: str) -> Callable[[bytes, datetime], bool | None]:
         """A rule as a question to facts as of a moment; null is None. Raises RuleError.
@@ -38,4 +38,8 @@ class AudienceLanguage:
                     reference.position,
                 )
         rule = compile_python(expression)
-        return lambda facts, at: rule.holds(_facts.decode(facts), at, {})
+        return lambda facts, at: rule.holds(self._read(facts), at, {})
+
+    def _read(self, facts: bytes) -> Facts:
+        record = decoder.decode(bytes(cramjam.lz4.decompress_block(facts)))
+        return facts_of(record, self._currency)

@@ -15,6 +15,7 @@ from services.segment.tables import metadata
 from services.segment.waiting import hold
 from shared.errors import Fault, InvalidEvent
 from shared.events import envelope
+from shared.events.erasures import TOPIC as ERASURES
 from shared.events.interactions import BEGIN, END, Mark
 from shared.events.profiles import TOPIC, UPDATED, Removal, decoder
 from shared.events.segments import TOPIC as CHANGES
@@ -96,7 +97,7 @@ def start(connection: Connection, context: Context) -> None:
 SERVICE = Service(
     name="segment",
     consumes=(TOPIC,),
-    produces=(CHANGES,),
+    produces=(CHANGES, ERASURES),
     metadata=metadata,
     migrations=Path(__file__).parent / "migrations",
     decode=decode,
@@ -111,5 +112,6 @@ SERVICE = Service(
     hold=hold,
     timers=Timers(next_due=timing.next_due, due=timing.due, overdue=timing.overdue),
     upstream=(("profile", "interactions"),),
+    report=lambda work: work.confirmed,
     start=start,
 )

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from services.segment import tables
 from services.segment.attributes import Facts
+from services.segment.erasing import erase
 from services.segment.feed import as_event
 from services.segment.measured import Moved, follow
 from services.segment.model import (
@@ -31,6 +32,8 @@ from services.segment.population import (
 )
 from shared.database import among, guard, put
 from shared.events.envelope import encode
+from shared.events.outgoing import Outgoing
+from shared.events.profiles import Removal
 from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
 from shared.runtime.alignment import end
@@ -57,6 +60,8 @@ class Work:
         self.customers = customers
         self.changes: list[tuple[SegmentChanged, str | None]] = []
         self.marks: list[Marked] = []
+        self.erased: list[Removal] = []
+        self.confirmed: list[Outgoing] = []
 
     def part(self, event: SegmentEvent) -> State:
         """The state of the customer an event is about."""
@@ -64,6 +69,8 @@ class Work:
         customer = self.customers.get(name) if name is not None else None
         if isinstance(event, Marked):
             self.marks.append(event)
+        if isinstance(event, Gone) and event.removal.reason == "erasure":
+            self.erased.append(event.removal)
         if customer is not None and customer.held_by is not None and customer.held_by not in self.company.imports:
             customer = msgspec.structs.replace(customer, held_by=None)
         return State(
@@ -129,10 +136,12 @@ def save(connection: Connection, work: Work) -> None:
     _save_due(connection, work, touched)
     _save_memberships(connection, work, touched)
     _save_features(connection, work, touched)
+    left = [change for change, _ in work.changes if change.cause == "erasure"]
+    work.confirmed = erase(connection, work.erased, left)
     for mark in work.marks:
         if not mark.open:
             _end(connection, mark.name)
-    _save_changes(connection, work.changes)
+    save_changes(connection, work.changes)
 
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
@@ -181,7 +190,7 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
     put(connection, tables.membership, rows)
 
 
-def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+def save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
     """Append to the feed. One writer after the other, each to its commit, so that nobody who reads on from a place can
     miss a change that got its number earlier and was committed later. The last lock that a transaction takes."""
     if not changes:

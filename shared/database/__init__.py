@@ -7,7 +7,7 @@ from shared.database.errors import translate
 from shared.database.opening import open_postgres, open_sqlite
 from shared.database.sets import Conflicting, among, put
 from shared.database.tables import PASSING, REWRITTEN, inbox, outbox, position, runtime_tables
-from shared.database.transactions import guard, transaction
+from shared.database.transactions import guard, shred, transaction
 
 __all__ = [
     "PASSING",
@@ -22,6 +22,7 @@ __all__ = [
     "position",
     "put",
     "runtime_tables",
+    "shred",
     "transaction",
     "translate",
 ]

@@ -11,8 +11,10 @@ from shared.errors import CarteraError, Conflict, Unavailable
 RETRY_AT_ONCE = {"40001", "40P01"}
 """Serialization failure and deadlock: the transaction is undone whole and can be repeated as it is."""
 
+READ_ONLY = "25006"
+
 # Of the errors that are not operational by class, these mean that the server cannot be used now.
-_AWAY = {"25006": "it takes no writes now (a standby?)", "25P03": "the transaction was left idle too long"}
+_AWAY = {READ_ONLY: "it takes no writes now (a standby?)", "25P03": "the transaction was left idle too long"}
 # Of SQLite's errors these mean that the file cannot be used at this moment; the others are faults of ours.
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
 
@@ -25,8 +27,15 @@ def translate(engine: Engine) -> None:
         if context.is_pre_ping:
             return
         meaning = meaning_of(context.sqlalchemy_exception, context.original_exception)
-        if meaning is not None:
+        if meaning is not None and not _wrote_as_a_reader(context):
             raise meaning
+
+
+def _wrote_as_a_reader(context: ExceptionContext) -> bool:
+    """A write outside of `transaction`: a fault of ours, whatever the server says."""
+    connection = context.connection
+    reads = connection is not None and not connection.get_execution_options().get("writes")
+    return reads and getattr(context.original_exception, "sqlstate", None) == READ_ONLY
 
 
 def meaning_of(error: Exception | None, cause: BaseException) -> CarteraError | None:

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, String, Text
 
 from shared.database.transactions import guard, transaction
@@ -90,15 +90,23 @@ def sql(engine: Engine, chains: Sequence[Chain]) -> str:
     return out.getvalue()
 
 
-def write_revision(engine: Engine, chain: Chain, others: Sequence[Chain], what: str) -> Path:
-    """Write the revision that takes a migrated database to what the metadata says now; to be read before it is used."""
+def write_revision(engine: Engine, chain: Chain, others: Sequence[Chain], what: str) -> Path | None:
+    """Write the revision that takes a migrated database to what the metadata says now; None when it is there already.
+
+    It is a draft: read it, and make it do in two releases what a running version could not bear.
+    """
     with transaction(engine) as connection:
         config = _config(chain, connection=connection, leave=_tables_of(others))
         number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
-        made = command.revision(config, what, autogenerate=True, rev_id=f"{number:04}")
-    assert made is not None
-    assert not isinstance(made, list)
-    return Path(made.path)
+        made = command.revision(
+            config, what, autogenerate=True, rev_id=f"{number:04}", process_revision_directives=_only_changes
+        )
+    return Path(made.path) if isinstance(made, Script) else None
+
+
+def _only_changes(context: Any, revision: Any, directives: list[Any]) -> None:
+    if all(one.upgrade_ops.is_empty() for one in directives):
+        directives.clear()
 
 
 def _tables_of(chains: Sequence[Chain]) -> frozenset[str]:
@@ -150,7 +158,7 @@ def run(environment: EnvironmentContext | Any) -> None:
         target_metadata=chain.metadata,
         render_as_batch=True,
         render_item=_rendered,
-        compare_type=_type_changed,
+        compare_type=changed_types,
         include_name=lambda name, kind, parents: kind != "table" or name not in leave,
     )
     environment.run_migrations()
@@ -172,6 +180,6 @@ def _rendered(kind: str, value: Any, context: Any) -> str | Literal[False]:
     return False
 
 
-def _type_changed(context: Any, told: Any, column: Any, found: Any, wanted: Any) -> bool | None:
+def changed_types(context: Any, told: Any, column: Any, found: Any, wanted: Any) -> bool | None:
     """Texts are all of one type; the rest is alembic's to compare."""
     return False if isinstance(found, String) and isinstance(wanted, String) else None

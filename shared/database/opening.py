@@ -44,6 +44,7 @@ def open_sqlite(path: Path) -> Engine:
         pool_size=5,
         max_overflow=20,
         connect_args={"check_same_thread": False},
+        hide_parameters=True,
     )
     translate(engine)
 
@@ -92,6 +93,7 @@ def open_postgres(url: str) -> Callable[[str], Engine]:
         pool_timeout=WAIT_SECONDS,
         pool_pre_ping=True,
         pool_use_lifo=True,
+        hide_parameters=True,
     )
     translate(engine)
 

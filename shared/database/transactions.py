@@ -33,3 +33,9 @@ def guard(connection: Connection, name: str, *, alone: bool = False) -> None:
         lock = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
         schema = connection.get_execution_options().get("schema", "public")
         connection.exec_driver_sql(f"SELECT {lock}(hashtextextended(%s, 0))", (f"cartera/{schema}/{name}",))
+
+
+def shred(connection: Connection) -> None:
+    """What this transaction deletes is overwritten in the file. PostgreSQL does it when it next vacuums the table."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")

@@ -155,6 +155,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     into: str | None = None
     event_id: str = ""
     history: str | None = None
+    erasure_id: str | None = None
 
 
 decoder = msgspec.json.Decoder(Profile)

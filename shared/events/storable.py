@@ -33,7 +33,7 @@ def unstorable(value: object, path: tuple[object, ...] = ()) -> Iterator[Fault]:
         else:
             yield from _members(value, path)
     elif isinstance(value, int | float):
-        if not math.isfinite(value) or abs(value) >= _LARGEST:
+        if abs(value) >= _LARGEST or not math.isfinite(value):
             yield Fault("a number must be finite and below 10^100", pointer(path))
     elif value is not None:
         yield Fault("this is no JSON value", pointer(path))

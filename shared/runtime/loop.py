@@ -95,8 +95,8 @@ class Loop:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, 5.0)
         except Exception as error:
-            self.failure = f"{type(error).__name__}: {error}"
             reason = str(error) if isinstance(error, CarteraError) else ""
+            self.failure = reason or f"{type(error).__name__}: a fault of the program, see its log"
             logger().error("consumer_stopped", service=self.service.name, reason=reason, exc_info=error)
             raise
         finally:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from shared.database import among, inbox, position, put, transaction
 from shared.errors import Conflict, InvalidEvent
 from shared.events.outgoing import Outgoing
-from shared.log import Position, Record, TopicPartition
+from shared.log import Position, Record, TopicPartition, is_blackened
 from shared.runtime import outbox
 from shared.runtime.alignment import ALONE, Alignment
 from shared.runtime.naming import dead_letter, digests, record_fingerprint
@@ -121,6 +121,8 @@ def process(
         work = service.load(connection, [item.event for item in fresh])
         applied, said, refused = _evolve(service, work, fresh)
         service.save(connection, work)
+        if service.report is not None:
+            said += service.report(work)
         _remember(connection, service, applied)
         letters += refused
         said += [dead_letter(service, record, error) for _, record, error in letters]
@@ -155,7 +157,7 @@ def fire(service: Service, events: Sequence[Any], connection: Connection) -> lis
         said.extend(service.react(before, after))
         work.replace(before, after)
     service.save(connection, work)
-    return said
+    return said + list(service.report(work)) if service.report is not None else said
 
 
 def fence(connection: Connection, slices: Sequence[Slice]) -> None:
@@ -185,6 +187,8 @@ def _decode(
     cuts: dict[int, _Cut] = {}
     for index, piece in enumerate(slices):
         for record in piece.records:
+            if record.value is None and is_blackened(record):
+                continue
             try:
                 event = service.decode(record)
             except InvalidEvent as error:

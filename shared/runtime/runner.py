@@ -15,7 +15,6 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
 from shared.errors import Unavailable, WrongSetting
 from shared.log import Log
@@ -152,7 +151,7 @@ class Platform:
         try:
             with one.engine.connect() as connection:
                 return one.service.timers.overdue(connection, self.clock())
-        except DBAPIError:
+        except Unavailable:
             # The database is away: readiness tells; the other figures are still worth their scrape.
             return 0
 

@@ -86,8 +86,9 @@ class Service:
     door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
     function that tells of one event after the other the moment (ms) at which it, and with it the rest of its slice,
     must wait for the other partitions or for the close of a day; None: it may be applied. `migrations` is the folder of
-    the revisions that make the tables of `metadata`. `checks` are shown by the health page beside those of the
-    runtime, each as `service:name`.
+    the revisions that make the tables of `metadata`. `report` tells what saving itself has to tell: what was counted
+    when an erased customer's rows were removed. `checks` are shown by the
+    health page beside those of the runtime, each as `service:name`.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Service:
     timers: Timers | None = None
     upstream: tuple[tuple[str, str], ...] = ()
     gated: Mapping[str, str] | None = None
+    report: Callable[[Any], Sequence[Outgoing]] | None = None
     start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
     migrations: Path | None = None

@@ -70,15 +70,16 @@ class House:
 async def opened(engine: Engine, folder: Path, settings: Mapping[str, Any]) -> AsyncIterator[House]:
     log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
     context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
-    doors = open_sqlite(folder / "keys.db")
-    migrate(doors, [KEYS])
-    keys = StoredKeys(lambda: transaction(doors), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
+    keys_engine = open_sqlite(folder / "keys.db")
+    migrate(keys_engine, [KEYS])
+    keys = StoredKeys(lambda: transaction(keys_engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
     app = build("ingest", [build_service(settings).router(context)], keys, {}, Metrics("test"))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"authorization": "Bearer admin-key"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
         yield House(client, log, context, keys)
     await log.close()
+    keys_engine.dispose()
 
 
 @asynccontextmanager

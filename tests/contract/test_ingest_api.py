@@ -108,6 +108,14 @@ async def test_nothing_accepted_is_a_problem_with_the_same_lines(house: House) -
     assert single["results"][0]["errors"] == single["errors"]
 
 
+@pytest.mark.parametrize("bad", ['"\\ud800"', "1e400", "9" * 400])
+async def test_one_value_that_cannot_be_kept_spoils_no_other_event(house: House, bad: str) -> None:
+    body = json.dumps([purchase(1), purchase(2, note="HERE"), purchase(3)]).replace('"HERE"', bad).encode()
+    outcome = (await house.post(body)).json()
+    assert [line["status"] for line in outcome["results"]] == ["accepted", "rejected", "accepted"]
+    assert outcome["results"][1]["errors"][0]["pointer"] == "/data/note"
+
+
 async def test_an_empty_array(house: House) -> None:
     answer = await house.post([])
     assert (answer.status_code, answer.json()) == (202, {"accepted": 0, "rejected": 0, "results": []})

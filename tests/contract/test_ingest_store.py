@@ -12,7 +12,10 @@ from services.ingest.model import OPEN, REPAIRED, REPLAYED, Accepted, Door, Lett
 from services.ingest.service import SERVICE
 from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
-from shared.events.envelope import decode
+from shared.events.envelope import Event, decode, encode, raw
+from shared.events.erasures import ERASED, Erasure, digest_of, removed_in
+from shared.events.identifiers import Identifier
+from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
 from shared.log import Record
 from tests.conftest import Opener
@@ -178,3 +181,30 @@ def test_a_record_that_is_too_large() -> None:
     with pytest.raises(InvalidEvent) as caught:
         SERVICE.decode(Record("purchases", 0, 0, 0, None, value))
     assert caught.value.code == "too_large"
+
+
+def test_letters_of_an_erased_customer_go_and_are_counted(engine: Engine) -> None:
+    mine = b'{"data":{"customer":{"email":"Ana@x.org"}}}'
+    many = [letters.reject(text, None, WRONG, NOW, n) for n, text in enumerate([mine, b"{}", mine[:-1], PURCHASE])]
+    keep(engine, *many)
+    with transaction(engine) as connection:
+        store.repair(connection, many[1].id, mine, "call.completed")
+    about = Erasure(erasure_id="E-1", profile_id="p", names=(digest_of(Identifier("email", "ana@x.org")),))
+    said = Outgoing("erasures", "E-1", encode(erased_event(about)))
+    event = SERVICE.decode(Record("erasures", 0, 0, 0, said.key, said.value))
+    with transaction(engine) as connection:
+        work = SERVICE.load(connection, [event])
+        before = work.part(event)
+        work.replace(before, SERVICE.evolve(before, event))
+        SERVICE.save(connection, work)
+    assert [one.id for one in all_pages(engine, 10)] == [many[3].id]
+    assert SERVICE.report is not None
+    (told,) = SERVICE.report(work)
+    assert removed_in.decode(decode(told.value or b"").data).removed == {"dead_letters": 3}
+    report = SERVICE.decode(Record("erasures", 0, 1, 0, told.key, told.value))
+    assert report is None
+    assert SERVICE.identity(event) == ("erasure/E-1", "")
+
+
+def erased_event(about: Erasure) -> Event:
+    return Event(specversion="1.0", id="x", source="cartera/profile", type=ERASED, time=NOW, data=raw(about))

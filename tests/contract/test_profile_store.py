@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, create_engine, event, func, select
 
-from services.profile import queries, store
+from services.profile import queries, store, tables
 from services.profile.api import router
 from services.profile.core import evolve, react
 from services.profile.identity import HUB_CUSTOMERS
@@ -109,8 +109,8 @@ def test_every_id_leads_to_the_customer_and_identifiers_too(engine: Engine) -> N
         assert [queries.by_id(connection, one.profile_id) for one in before] == [after, after]
         assert queries.by_identifier(connection, Identifier("email", "a@x.org")) == after
         assert queries.by_id(connection, "nobody") is None
-        assert connection.scalar(select(func.count()).select_from(store.profile)) == 1
-        assert connection.scalar(select(func.count()).select_from(store.component)) == 1
+        assert connection.scalar(select(func.count()).select_from(tables.profile)) == 1
+        assert connection.scalar(select(func.count()).select_from(tables.component)) == 1
 
 
 def test_a_search_finds_identifiers_and_names_in_any_case(engine: Engine) -> None:
@@ -159,7 +159,7 @@ def test_a_crowd_behind_one_phone_is_stored_in_small_pieces(engine: Engine) -> N
         apply(engine, purchase({"customer_id": f"C{n}", "phone": "+1"}, at=n))
     assert len(stored(engine)) == 3 * HUB_CUSTOMERS + 1
     with engine.connect() as connection:
-        longest = connection.scalar(select(func.max(func.length(store.component.c.body))))
+        longest = connection.scalar(select(func.max(func.length(tables.component.c.body))))
     assert longest < 20_000
 
 

@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from services.ingest.compatible.routes import BATCHES, SINGLES
 from services.ingest.pressure import Pressure
 from services.ingest.service import SERVICE
 from shared.errors import Unavailable
-from shared.runtime.schema import chains_of
 from shared.runtime.web import Problem
-from tests.conftest import sqlite
+from tests.conftest import Opener
 from tests.contract.test_ingest_api import NOW, PROBLEM, House, opened
 
 KEY = {"authorization": "Basic " + base64.b64encode(b"write-key:").decode()}
@@ -55,11 +54,8 @@ class Tracked:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened: list[Engine] = []
-    yield sqlite(tmp_path, opened, SERVICE.name, chains_of(SERVICE), None)
-    for one in opened:
-        one.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 @pytest.fixture

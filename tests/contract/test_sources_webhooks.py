@@ -8,7 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from services.ingest import store
 from services.ingest.schemas import violations
+from shared.database import transaction
+from shared.events.erasures import digest_of
+from shared.events.identifiers import Identifier
 from tests.contract import webhook_senders as senders
 from tests.contract.entrance_house import NOW, House, on_sqlite
 from tests.contract.webhook_senders import SAMPLES, document, sample, signed
@@ -172,6 +176,7 @@ async def test_one_bad_event_of_an_array_holds_up_no_other(house: House) -> None
         {"detail": "what the payload has for this is no number", "pointer": "/time"}
     ]
     assert letters["unmapped"]["original"] == {"webhook": "my-sendgrid", "headers": {}, "body": [items[3]]}
+    assert letters["invalid_event"]["original"]["customers"] == [{"email": "nobody"}]
 
 
 async def test_one_bad_event_of_a_whole_holds_up_no_other(house: House) -> None:
@@ -230,6 +235,32 @@ async def test_there_is_no_door_without_a_document(house: House) -> None:
     assert (await deliver(house, "stripe", b"{}")).status_code == 404
     await house.client.put("/v1/sources/my-stripe", json={"kind": "events"})
     assert (await deliver(house, "stripe", b"{}")).status_code == 404
+
+
+NAMES = [
+    ("twilio", "phone", "+34600000001", {"Timestamp": "soon"}),
+    ("shopify", "email", "ana@example.com", {"total_price": "-1"}),
+    ("stripe", "email", "ana@example.com", {"id": None}),
+    ("messenger", "chat_handle", "messenger:6254910000000001", {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "identifier", "value", "change"), NAMES)
+async def test_a_kept_part_is_found_when_its_customer_is_erased(
+    house: House, kind: str, identifier: str, value: str, change: dict[str, Any]
+) -> None:
+    """Vendors have their own names for members, and a form has none at all."""
+    await set_up(house, kind, mode="strict")
+    name = next(name for name in SAMPLES if name.startswith(kind) and sample(name)["events"])
+    payload = {**sample(name)["payload"], **change}
+    if kind == "messenger":
+        payload["entry"][0]["messaging"][0]["message"]["text"] = "x" * 20_001
+    answer = await deliver(house, kind, senders.body_of(kind, payload), **sample(name)["headers"])
+    assert answer.json()["rejected"] == 1, answer.text
+    with transaction(house.context.engine) as connection:
+        assert store.forget(connection, {digest_of(Identifier(identifier, "somebody else"))}) == 0
+        assert store.forget(connection, {digest_of(Identifier(identifier, value))}) == 1
+    assert await house.letters() == []
 
 
 async def test_a_posted_event_cannot_pass_for_a_delivery(house: House) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
@@ -405,3 +406,18 @@ async def test_the_openapi_document_declares_problems_and_keys(client: httpx.Asy
     assert document["paths"]["/may/read"]["get"]["security"] == [{"bearer": []}, {"basic": []}]
     assert set(document["components"]["securitySchemes"]) == {"bearer", "basic"}
     assert (await client.get("/docs")).status_code == 200
+
+
+async def test_the_page_at_docs_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "unsafe-eval" not in page.headers["content-security-policy"]
+    assert "//" not in page.text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) == 4
+    for part in parts:
+        answer = await client.get(f"/{part}")
+        assert (answer.status_code, len(answer.content) > 100) == (200, True), part
+    assert 'url: "openapi.json"' in (await client.get("/docs/start.js")).text
+    assert not any(path.startswith("/docs") for path in (await client.get("/openapi.json")).json()["paths"])

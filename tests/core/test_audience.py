@@ -60,5 +60,10 @@ def test_what_depends_on_the_whole_portfolio_is_refused_with_its_place(name: str
     assert caught.value.position == 15
 
 
-def test_facts_are_small() -> None:
-    assert len(facts()) < 300
+def test_what_is_kept_is_packed() -> None:
+    days = tuple(Day(f"2025-{month:02}-{day:02}", 1, {"EUR": 1234}) for month in range(1, 13) for day in range(1, 29))
+    record = Profile(
+        profile_id="p", version=1, first_seen_at=NOON, last_seen_at=NOON, purchases=Purchases(336, {}, {}, days=days)
+    )
+    text = msgspec.json.encode(record)
+    assert len(LANGUAGE.facts(text)) < len(text) / 3

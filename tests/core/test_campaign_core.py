@@ -159,6 +159,8 @@ def test_the_purchase_that_is_the_occasion_is_no_conversion() -> None:
     state = after(empty(rules), seen(bought), changed())
     state = after(state, due(only(state)))
     assert only(after(state, due(only(state)))).state == "sending"
+    state = after(state, seen(view(2, purchases=Purchases(count=1, last_at=NOON)), at(1)))
+    assert only(after(state, due(only(state)))).state == "sending"
 
 
 def test_an_old_change_starts_no_waiting_step_either() -> None:

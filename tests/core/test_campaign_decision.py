@@ -194,6 +194,14 @@ def test_quiet_hours_postpone_to_their_end_in_the_customers_zone() -> None:
     assert decided(now=at(9)).state == "planned"
 
 
+@pytest.mark.parametrize("trait", [{}, {"timezone": "Mars/Olympus"}])
+def test_quiet_hours_are_the_companys_where_his_zone_is_not_known(trait: dict[str, str]) -> None:
+    rules = policy(company=parse_company({"timezone": "Asia/Tokyo"}))
+    message = decided(rules, view(traits=trait), NOON)
+    assert (message.state, message.due_at) == ("planned", to_ms(at(11)))
+    assert decided(rules, view(traits={"timezone": "Europe/Madrid"}), NOON).state == "sending"
+
+
 @pytest.mark.parametrize(
     ("moment", "until"),
     [

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.campaign.company import company_document, parse_company
+from services.campaign.company import DEFAULTS, Company, parse_company
 from services.campaign.definition import (
     DefinitionError,
     campaign_document,
@@ -16,6 +16,7 @@ from services.campaign.definition import (
     parse_campaign,
 )
 from services.campaign.service import shipped
+from services.campaign.specimen import unknown_variables
 from services.campaign.template import parse_template, render
 
 CONTRACT = """
@@ -86,20 +87,16 @@ def test_durations_go_there_and_back(number: int, unit: str) -> None:
 
 
 def test_settings_have_the_defaults_of_the_contract() -> None:
-    assert company_document(parse_company({})) == {
+    assert DEFAULTS == {
         "consent": "opt_in",
         "quiet_hours": "21:00-08:00",
         "caps": {"marketing": "3 per 7d"},
-        "reaction_window": "1d",
+        "reaction_window": "24h",
         "timezone": "UTC",
         "currency": "EUR",
+        "track_clicks": True,
     }
-
-
-def test_settings_go_there_and_back() -> None:
-    document = {"quiet_hours": None, "caps": {"service": "1 per 2h"}, "timezone": "Europe/Madrid", "consent": "opt_out"}
-    company = parse_company(document)
-    assert parse_company(company_document(company)) == company
+    assert parse_company(DEFAULTS) == parse_company({}) == Company()
 
 
 @pytest.mark.parametrize(
@@ -113,6 +110,7 @@ def test_settings_go_there_and_back() -> None:
         ("timezone", "Mars/Olympus"),
         ("currency", "euro"),
         ("reaction_window", "24"),
+        ("track_clicks", "yes"),
         ("weather", "fine"),
     ],
 )
@@ -131,9 +129,11 @@ def test_shipped_campaigns_have_their_templates_and_render_for_a_stranger() -> N
     stranger = {
         "customer": {"purchases": {"count": 3}},
         "recommendations": [],
+        "survey_urls": {"reason": "https://e.example/s/t"},
         "unsubscribe_url": "https://e.example/u/t",
     }
     for template in templates.values():
+        assert unknown_variables(template) == []
         for channel in template.channels:
             text = render(template, channel, stranger)
             assert "https://e.example/u/t" in text.text

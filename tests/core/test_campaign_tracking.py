@@ -124,6 +124,13 @@ def test_news_of_a_message_of_unknown_outcome_settle_it() -> None:
     assert told == ["message.sent", "message.delivered"]
     assert (only(settled).state, only(settled).sent_at) == ("delivered", only(settled).delivered_at)
     assert len(settled.customer.claims) == 1
+    names = [
+        decode(record.value or b"").id
+        for before, then in ((state, held), (held, settled))
+        for record in react(before, then)
+        if record.topic == "messages"
+    ]
+    assert len(set(names)) == 3
 
 
 def test_news_of_a_message_that_never_left_change_nothing() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +144,16 @@ def test_an_update_names_its_cause() -> None:
     told = decode(said.value or b"")
     assert (told.causesource, told.causeid, told.causetype) == (event.source, event.id, event.type)
     assert (told.time, told.subject, said.key) == (event.time, said.key, customers(event)["C1"].profile_id)
+
+
+@pytest.mark.parametrize(
+    ("data", "named"), [({"message_id": "m"}, "m"), ({}, None), ({"message_id": "m", "machine": True}, None)]
+)
+def test_an_update_names_the_message_that_it_brings_news_of(data: dict[str, Any], named: str | None) -> None:
+    said = fold([purchase({"customer_id": "C1"}), email({"customer_id": "C1", "email": "a@x.org"}, "clicked", **data)])[
+        1
+    ]
+    assert [decode(one.value or b"").causemessage for one in said] == [None, named]
 
 
 def test_a_merge_keeps_the_id_of_the_customer_seen_first_and_ends_the_other() -> None:

@@ -1,5 +1,6 @@
 """Names of track events: the shipped mapping of the public vocabularies, a company's own file, the small rules."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,12 @@ from services.ingest.compatible.vocabulary import load, parse
 from services.ingest.service import build
 from shared.errors import WrongSetting
 from shared.events.interactions import DECODERS
+from tests.architecture.source import ROOT
 
+WHOLE = {"invalid_json", "invalid_batch", "invalid_gzip", "invalid_encoding", "invalid_write_key", "missing_write_key"}
+"""Codes of whole requests."""
+
+FORM_KEYS = (("value",), ("from",), ("sum",), ("each",), ("object",))
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 COUNTED = {
     "Order Completed": "purchase.completed",
@@ -365,6 +371,26 @@ def test_a_mapping_file_that_cannot_be_read(tmp_path: Path, content: bytes | Non
         file.write_bytes(content)
     with pytest.raises(WrongSetting, match="name a readable YAML file"):
         build({"mapping_file": file})
+
+
+def test_the_page_tells_the_truth() -> None:
+    """Its example is a mapping file, its codes are those of the translation, its forms of rules are all there are."""
+    page = (ROOT / "docs/sdks.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    vocabulary = parse(example)
+    meaning = vocabulary.meaning("Bestellung abgeschlossen")
+    assert meaning is not None
+    told = Told({"nummer": 5, "netto": 10, "steuer": 1.9, "gutschein": 2, "kundenkarte": "L"}, {})
+    assert {name: rule(told) for name, rule in meaning.fields.items() if rule(told) is not None} == {
+        "order_id": 5,
+        "total": "9.9",
+        "tax": 1.9,
+    }
+    code = "".join(file.read_text("utf-8") for file in (ROOT / "services/ingest/compatible").glob("*.py"))
+    events = page.split("| code of an event |")[1].split("| status |")[0]
+    listed = set(re.findall(r"`([a-z]+_[a-z_]+)`", events))
+    assert listed == set(re.findall(r'"((?:invalid|missing|no|schema|event)_[a-z_]+)"', code)) - WHOLE
+    assert set(re.findall(r"`\{([a-z_]+):", page)) == {next(iter(keys)) for keys in FORM_KEYS}
 
 
 def test_a_file_that_says_nothing_about_events_is_fine() -> None:

@@ -15,6 +15,8 @@ from services.ingest.sources.mapping import compiled_rules, events_of
 from services.ingest.sources.signature import Delivery, Hmac, Standard, Twilio, verified
 from services.ingest.sources.values import MappingError, Scope, compiled, condition
 from shared.errors import InvalidEvent
+from shared.events.erasures import digest_of, mentions
+from shared.events.identifiers import Identifier
 
 PAYLOAD: dict[str, Any] = {
     "a": {"b": 1, "none": None, "empty": "", "no": False, "zero": 0},
@@ -271,3 +273,26 @@ def test_the_page_lists_every_kind_and_conversion() -> None:
         kinds()
     )
     assert all(f"`{name}`" in PAGE for name in (*CONVERSIONS, "minor_units"))
+
+
+PART = {"webhook": "pbx", "headers": {}, "body": [["From", "+34 600 000 001"], ["Text", "from Ana <ana@example.com>"]]}
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "found"),
+    [
+        (PART, Identifier("phone", "+34600000001"), True),
+        (PART, Identifier("phone", "+34600000002"), False),
+        (PART, Identifier("loyalty_card", "+34 600 000 001"), True),
+        ({**PART, "body": {"a": {"Mail": " Ana@Example.com "}}}, Identifier("email", "ana@example.com"), True),
+        ({**PART, "body": {"a": [{"wa": 34600000001}]}}, Identifier("phone", "+34600000001"), True),
+        ({**PART, "body": {}, "customers": [{"chat_handle": "x:1"}]}, Identifier("chat_handle", "x:1"), True),
+        (
+            {"webhook": "pbx", "body": {"Mail": "ana@example.com"}, "more": 1},
+            Identifier("email", "ana@example.com"),
+            False,
+        ),
+    ],
+)
+def test_a_kept_part_is_searched_by_its_values(part: dict[str, Any], name: Identifier, found: bool) -> None:
+    assert mentions(json.dumps(part).encode(), {digest_of(name)}) is found

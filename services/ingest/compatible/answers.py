@@ -34,10 +34,9 @@ def taken(verdicts: Sequence[Verdict]) -> Response:
 
 def _rejected(index: int, verdict: Verdict) -> dict[str, Any]:
     assert verdict.error is not None
-    named = None if verdict.id is None else verdict.id.encode("utf-8", "replace").decode()
     return {
         "index": index,
-        "messageId": named,
+        "messageId": verdict.id,
         "code": verdict.error.code,
         "errors": letters.errors_of(verdict.error),
     }

@@ -1,12 +1,12 @@
 """What stands in a request: the events of a batch with their own bytes, or the one event that is the body. Pure."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.ingest.acceptance import INVALID_JSON
+from services.ingest.cloudevents import MARK, decoded, read_loosely, written
 from shared.errors import Fault, InvalidEvent
 
 MOST_EVENTS = 2_500
@@ -15,8 +15,6 @@ MOST_EVENTS = 2_500
 INVALID_BATCH = "invalid_batch"
 BATCH_TOO_LONG = "batch_too_long"
 SECRET = "writeKey"
-
-_MARK = b"\xef\xbb\xbf"
 
 
 class Item(NamedTuple):
@@ -51,7 +49,7 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 def read_batch(body: bytes) -> Posted:
     """The events of `{"batch": […]}`. Raises InvalidEvent `invalid_json`, `invalid_batch`, `batch_too_long`."""
     try:
-        found = _batch.decode(body.removeprefix(_MARK))
+        found = _batch.decode(body.removeprefix(MARK))
         raw = found.batch if isinstance(found.batch, msgspec.Raw) else b"null"
         items = _items.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -71,7 +69,7 @@ def _read_batch_loosely(body: bytes) -> Posted:
         raise InvalidEvent(INVALID_BATCH, (Fault("batch must be an array of events", "/batch"),))
     _check_count(len(items))
     return Posted(
-        tuple(_item(_dumped(item), item) for item in items),
+        tuple(_item(written(item), item) for item in items),
         _text(found.get(SECRET)),
         found.get("sentAt"),
         _object(found.get("context")),
@@ -87,39 +85,13 @@ def read_single(body: bytes) -> Posted:
     return Posted((item,), _text(key))
 
 
-def read_loosely(body: bytes) -> Any:
-    """The JSON value of bytes, halves of surrogate pairs and huge numbers included. Raises InvalidEvent."""
-    try:
-        return json.loads(body.removeprefix(_MARK).decode(), parse_constant=_no_number)
-    except UnicodeDecodeError as error:
-        raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
-    except RecursionError as error:
-        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
-    except ValueError as error:
-        raise InvalidEvent(INVALID_JSON, (Fault(str(error)),)) from error
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
 def _item(original: bytes, value: object) -> Item:
     if value is None:
-        try:
-            value = msgspec.json.decode(original.removeprefix(_MARK))
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            value = read_loosely(original)
+        value = decoded(original.removeprefix(MARK))
     if isinstance(value, dict) and SECRET in value:
         value = {name: member for name, member in value.items() if name != SECRET}
-        original = _dumped(value)
+        original = written(value)
     return Item(original, value)
-
-
-def _dumped(value: object) -> bytes:
-    try:
-        return json.dumps(value).encode()
-    except RecursionError as error:
-        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
 
 
 def _check_count(count: int) -> None:

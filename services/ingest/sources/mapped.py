@@ -30,7 +30,8 @@ def received(source: Source, parts: Sequence[Part], received_at: datetime, setti
         good, wrong = events_in(source, part, received_at, settings)
         accepted += good
         if wrong is not None:
-            refused.append(letters.reject(original_of(part), {"source": source.name}, wrong, received_at, index))
+            original = original_of(source, part)
+            refused.append(letters.reject(original, {"source": source.name}, wrong, received_at, index))
         elif not good:
             ignored += 1
     return Received(accepted, refused, ignored)

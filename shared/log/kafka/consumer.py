@@ -50,6 +50,7 @@ class KafkaConsumer:
         self._backlog = Backlog()
         self._member: Membership | None = None
         self._fetching: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
         self._paused: frozenset[TopicPartition] = frozenset()
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -129,38 +130,36 @@ class KafkaConsumer:
         finally:
             waiting.cancel()
         self._waited += asyncio.get_running_loop().time() - started
-        await self._heed(member)
-
-    def _fetch(self, member: Membership) -> None:
-        if self._fetching is None and member.hungry():
-            self._fetching = asyncio.create_task(self._fetch_once(member))
-
-    async def _fetch_once(self, member: Membership) -> None:
-        try:
-            found = await member.consumer.getmany(timeout_ms=int(FETCH_SECONDS * 1000))
-            if member.take(found):
-                self._waited = 0.0
-        finally:
-            self._news.set()
-
-    async def _heed(self, member: Membership) -> None:
-        """Look at how the fetch ended, and whether there should have been more."""
-        task = self._fetching
-        if task is not None and task.done():
-            self._fetching = None
-            await self._after(member, task)
+        if self._error is not None:
+            await self._heed(member, self._error)
         elif member.failed or await self._is_stuck(member):
             logger().warning("consumer_renewed", reason="it stood still")
             await self._leave()
 
-    async def _after(self, member: Membership, task: "asyncio.Task[None]") -> None:
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    def _fetch(self, member: Membership) -> None:
+        """Have a fetch under way, unless enough waits or the last one failed."""
+        if self._fetching is None and self._error is None and member.hungry():
+            self._fetching = asyncio.create_task(self._fetch_once(member))
+
+    async def _fetch_once(self, member: Membership) -> None:
+        try:
+            if member.take(await member.consumer.getmany(timeout_ms=int(FETCH_SECONDS * 1000))):
+                self._waited = 0.0
+        except (Exception, asyncio.CancelledError) as error:
+            # Also a cancellation that the library lets escape; when it is ours, nobody looks any more.
+            self._error = error
+        finally:
+            self._fetching = None
+            self._news.set()
+
+    async def _heed(self, member: Membership, error: BaseException) -> None:
+        self._error = None
         if isinstance(error, OffsetOutOfRangeError):
             await self._out_of_range(member, error)
-        elif error is not None:
-            await self._leave()
-            async with answering(ANSWER_SECONDS):
-                raise error
+            return
+        await self._leave()
+        async with answering(ANSWER_SECONDS):
+            raise error
 
     async def _out_of_range(self, member: Membership, error: OffsetOutOfRangeError) -> None:
         """Go on with the oldest record when ours are gone; the claim decides about everything else."""
@@ -184,11 +183,11 @@ class KafkaConsumer:
 
     async def _leave(self) -> None:
         member, self._member = self._member, None
-        task, self._fetching = self._fetching, None
-        self._waited = 0.0
+        task, self._waited = self._fetching, 0.0
         if member is not None:
             await member.leave()
         if task is not None:
             task.cancel()
             await asyncio.wait((task,))
+        self._fetching = self._error = None
         self._backlog.forget(list(self._backlog.sought()))

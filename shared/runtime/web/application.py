@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
 
-from shared.runtime.web import health, hotpath
+from shared.runtime.web import docs, health, hotpath
 from shared.runtime.web.frame import Frame
 from shared.runtime.web.health import Check
 from shared.runtime.web.problems import MEDIA_TYPE, install
@@ -47,6 +47,12 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 }
+
+_TAGS = [
+    {"name": "ingest", "description": "Events in, and the desk at which rejected ones are repaired and replayed."},
+    {"name": "profile", "description": "The live record of each customer, and what people state about him."},
+    {"name": "health", "description": "Whether it runs, whether it can do its work, and how much it did."},
+]
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -92,13 +98,16 @@ def build(
         responses=_RESPONSES,
         redirect_slashes=False,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
+        openapi_tags=_TAGS,
     )
     app.state.keys = keys
     app.hot_paths = hotpath.table(routers)
     install(app)
     app.add_middleware(Frame)
     app.include_router(health.router(title, checks, metrics))
+    app.include_router(docs.router(title))
     for router in routers:
         app.include_router(router)
     return app

@@ -1,29 +1,23 @@
 """The databases and the house of the campaign tests."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine
 
 from services.campaign.service import SERVICE
-from shared.database import open_sqlite, transaction
+from tests.conftest import Opener
 from tests.contract.campaign.house import (
-    POSTGRES,
     House,
     web_of,
 )
 
 
-@pytest.fixture(params=["sqlite", *(["postgres"] if POSTGRES else [])])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    engine = open_sqlite(tmp_path / "campaign.db") if request.param == "sqlite" else create_engine(POSTGRES)
-    with transaction(engine) as connection:
-        SERVICE.metadata.drop_all(connection)
-        SERVICE.metadata.create_all(connection)
-    yield engine
-    engine.dispose()
+@pytest.fixture
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 @pytest.fixture

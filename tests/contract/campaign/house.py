@@ -1,7 +1,6 @@
 """One campaign service with a clock in the test's hand, and the records that reach it."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,7 +28,6 @@ from shared.security import StoredKeys
 from shared.telemetry import Metrics
 
 NOON = datetime(2026, 5, 25, 12, 0, tzinfo=UTC)
-POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
 
 
 class House:
@@ -166,7 +164,7 @@ def put(house: House, kind: str, body: dict[str, Any]) -> None:
         )
 
 
-async def opt_outs(house: House) -> list[Event]:
+async def said_to_log(house: House) -> list[Event]:
     place = TopicPartition("interactions", 0)
     found = []
     for offset in range((await house.log.ends("interactions")).get(place, 0)):

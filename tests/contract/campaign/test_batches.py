@@ -13,6 +13,8 @@ from services.campaign.service import SERVICE
 from services.campaign.store import load_customers
 from shared.database import transaction
 from shared.errors import InvalidEvent
+from shared.events.envelope import decode
+from shared.events.erasures import removed_in
 from shared.events.interactions import BEGIN, END
 from shared.events.outgoing import remove
 from shared.events.profiles import Removal
@@ -122,21 +124,46 @@ def test_timers_of_an_open_import_wait_for_its_end(engine: Engine, tmp_path: Pat
     assert house.fire() == 1
 
 
-def test_an_erased_customer_leaves_nothing_behind(house: House) -> None:
+def test_of_an_erased_customer_only_nameless_ledger_rows_stay(house: House) -> None:
     house.apply(record_of(), change_of())
     house.send()
     assert len(files(house)) == 1
-    gone = remove(Removal(profile_id=name_of(1), reason="erasure", version=2, time=NOON))
+    with house.engine.connect() as connection:
+        ids = set(connection.execute(select(tables.message.c.message_id)).scalars())
+    gone = remove(Removal(profile_id=name_of(1), reason="erasure", version=2, time=NOON, erasure_id="E-1"))
     house.apply(Record("profiles", 0, 9, 0, gone.key, None, gone.headers))
     house.now += timedelta(minutes=1)
     house.send()
     assert files(house) == []
-    left = (tables.message, tables.transition, tables.due, tables.dispatch, tables.signal, tables.discard)
-    assert [house.count(table) for table in left] == [0] * 6
+    left = (tables.transition, tables.due, tables.dispatch, tables.signal, tables.discard)
+    assert [house.count(table) for table in left] == [0] * 5
     with house.engine.connect() as connection:
+        rows = connection.execute(select(tables.message)).all()
         body = connection.execute(select(tables.customer.c.body)).scalar_one()
+    assert {row.message_id for row in rows} == ids
+    assert {(row.profile_id, row.state) for row in rows} <= {("erased", "sent"), ("erased", "refused")}
+    for text in (body, *(bytes(row.body) + row.occasion.encode() for row in rows)):
+        assert not any(trace in text for trace in (b"example.com", b"Ana", name_of(1).encode())) or text is body
     assert b"example.com" not in body
     assert b"Ana" not in body
+    (told,) = [record for record in house.said if record.topic == "erasures"]
+    removed = removed_in.decode(decode(told.value or b"").data)
+    assert (removed.erasure_id, removed.store, removed.removed["message"]) == ("E-1", "campaign", len(ids))
+
+
+def test_files_of_history_go_too_whatever_became_of_the_message_since(engine: Engine, tmp_path: Path) -> None:
+    house = House(engine, tmp_path, send_history="outbox")
+    house.apply(record_of(2, history="sample"), change_of(2, history="sample"))
+    house.now = NOON + timedelta(days=10)
+    house.send()
+    (file,) = house.outbox.glob("history/second-purchase/2026-06/*.eml")
+    later = NOON + timedelta(days=60)
+    house.apply(record_of(2, version=2, history="sample", time=later, cause="email.clicked", about=file.stem))
+    gone = remove(Removal(profile_id=name_of(2), reason="erasure", version=9, time=NOON))
+    house.apply(Record("profiles", 0, 9, 0, gone.key, None, gone.headers))
+    house.now += timedelta(minutes=1)
+    house.send()
+    assert files(house) == []
 
 
 def test_records_that_are_none_are_rejected(house: House) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import httpx
+import pytest
 from sqlalchemy import Engine, select
 
 from services.campaign import tables
@@ -45,9 +46,91 @@ async def test_templates_and_settings_over_rest(web: httpx.AsyncClient) -> None:
     assert (await web.put("/v1/templates/t", json=body)).status_code == 201
     assert (await web.get("/v1/templates/t")).json() | {"updated_at": 0} == {**body, "updated_at": 0}
     assert (await web.delete("/v1/templates/t")).status_code == 204
-    assert (await web.get("/v1/settings")).json()["quiet_hours"] == "21:00-08:00"
-    assert (await web.put("/v1/settings", json={"quiet_hours": "22:00-07:00"})).json()["quiet_hours"] == "22:00-07:00"
-    assert (await web.get("/v1/settings")).json()["quiet_hours"] == "22:00-07:00"
+
+
+async def test_settings_are_answered_as_they_were_written(web: httpx.AsyncClient) -> None:
+    defaults = {
+        "consent": "opt_in",
+        "quiet_hours": "21:00-08:00",
+        "caps": {"marketing": "3 per 7d"},
+        "reaction_window": "24h",
+        "timezone": "UTC",
+        "currency": "EUR",
+        "track_clicks": True,
+    }
+    assert (await web.get("/v1/settings")).json() == defaults
+    assert (await web.put("/v1/settings", json=defaults)).json() == defaults
+    written = {"quiet_hours": None, "reaction_window": "1440m", "caps": {"service": "1 per 48h"}, "consent": "opt_out"}
+    assert (await web.put("/v1/settings", json=written)).json() == {**defaults, **written}
+    assert (await web.get("/v1/settings")).json() == {**defaults, **written}
+
+
+async def test_the_currency_is_the_installations(engine: Engine, tmp_path: Path) -> None:
+    async with web_of(House(engine, tmp_path, currency="USD"), tmp_path) as web:
+        assert (await web.get("/v1/settings")).json()["currency"] == "USD"
+        refused = await web.put("/v1/settings", json={"currency": "EUR"})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/currency")
+        assert "CARTERA_CURRENCY" in refused.json()["errors"][0]["detail"]
+        assert (await web.put("/v1/settings", json={"currency": "USD"})).status_code == 200
+
+
+async def test_campaigns_and_templates_name_each_other(web: httpx.AsyncClient) -> None:
+    steps = [{"template": "welcome"}, {"template": "none", "wait": "1d"}]
+    refused = await web.put("/v1/campaigns/call", json={**CALL, "steps": steps})
+    assert refused.status_code == 422
+    assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/steps/1/template"]
+    assert "none" in refused.json()["errors"][0]["detail"]
+    await web.put("/v1/campaigns/call", json=CALL)
+    used = await web.delete("/v1/templates/welcome")
+    assert (used.status_code, used.json()["code"]) == (409, "in_use")
+    assert used.json()["message"].endswith("call, welcome")
+    for name in ("call", "welcome"):
+        await web.delete(f"/v1/campaigns/{name}")
+    assert (await web.delete("/v1/templates/welcome")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "name"),
+    [
+        ("text", "{{ customer.frist_name }}", "customer.frist_name is undefined; a trait of your own"),
+        ("html", "<p>{{ custmer.name }}</p>", "'custmer' is undefined"),
+        ("subject", "{{ event.total }}", "event.total is undefined"),
+        ("text", "{% if customer.vip %}x{% endif %}", "customer.vip is undefined"),
+        ("text", "{% if recommendations.size == 0 %}{{ nothing }}{% endif %}", "'nothing' is undefined"),
+        ("text", "{{ customer.name | shout }}", "unknown filter 'shout'"),
+    ],
+)
+async def test_unknown_variables_are_found_when_a_template_is_put(
+    web: httpx.AsyncClient, part: str, text: str, name: str
+) -> None:
+    email = {"subject": "s", "text": "t", part: text}
+    answer = await web.put("/v1/templates/t", json={"email": email})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/email/{part}")
+    assert name in answer.json()["errors"][0]["detail"]
+    assert (await web.get("/v1/templates/t")).status_code == 404
+
+
+async def test_known_variables_and_traits_of_ones_own_are_fine(web: httpx.AsyncClient) -> None:
+    text = """{{ customer.traits.name }} {{ customer.name }} {{ customer.first_name }} {{ customer.email }}
+      {{ customer.traits.address.city }} {{ customer.traits['shoe size'] | plus: 1 }} {{ customer.shoe | default: "9" }}
+      {{ customer.purchases.revenue.EUR }} {{ customer.purchases.last_at | date: "%d %m" }}
+      {{ customer.classes.status }}
+      {{ event.type }} {{ event.evidence.purchases_count }} {{ campaign.name }} {{ now }} {{ unsubscribe_url }}
+      {% for item in recommendations %}{{ item.name }}{% endfor %}{% if customer.traits.vip == 3 %}x{% endif %}
+      {% for pet in customer.traits.pets %}{{ pet.name }}{% endfor %}{% abort_message %}"""
+    assert (await web.put("/v1/templates/t", json={"sms": {"text": text}})).status_code == 201
+
+
+async def test_what_is_asked_wrongly_is_told(web: httpx.AsyncClient) -> None:
+    for query, parameter in (({"state": "bogus"}, "state"), ({"campain": "x"}, "campain"), ({"limit": "0"}, "limit")):
+        answer = await web.get("/v1/messages", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
+        assert answer.json()["errors"][0]["parameter"] == parameter
+    assert (await web.get("/v1/messages", params={"state": "converted"})).json() == {
+        "messages": [],
+        "next_cursor": None,
+    }
+    assert (await web.get("/v1/campaigns", params={"x": "1"})).status_code == 400
 
 
 async def test_the_ledger_is_paged_and_filtered(house: House, web: httpx.AsyncClient) -> None:
@@ -109,6 +192,7 @@ async def test_a_preview_tells_decision_and_texts_and_stores_nothing(house: Hous
     before = house.count(tables.message)
     shown = (await web.post("/v1/campaigns/welcome/preview", json={"profile_id": name_of(1)})).json()
     assert (shown["steps"][0]["decision"], shown["steps"][0]["channel"]) == ("send", "email")
+    assert (shown["decision"], shown["rendered"]["email"]["subject"]) == ("send", "Welcome, Ana!")
     assert house.count(tables.message) == before
     assert (await web.post("/v1/campaigns/welcome/preview", json={"profile_id": "x"})).status_code == 404
 
@@ -121,7 +205,15 @@ async def test_a_dry_run_counts_who_would_get_it(house: House, web: httpx.AsyncC
         {"decision": "refuse", "reason": "no_consent", "count": 1},
         {"decision": "send", "reason": None, "count": 2},
     ]
-    assert (shown["total"], len(shown["sample"])) == (3, 3)
+    assert (shown["total"], len(shown["sample"]), shown["next_cursor"]) == (3, 3, None)
+    names: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = (await web.post("/v1/campaigns/welcome/dry-run", params={"limit": 2, "cursor": cursor})).json()
+        assert page["decisions"] == shown["decisions"]
+        names += [one["profile_id"] for one in page["sample"]]
+        cursor = page["next_cursor"]
+    assert names == [one["profile_id"] for one in shown["sample"]]
     assert (await web.post("/v1/campaigns/none/dry-run")).status_code == 404
 
 

@@ -7,6 +7,7 @@ import httpx
 from sqlalchemy import select, update
 
 from services.campaign import tables
+from shared.database import transaction
 from shared.events.outgoing import remove
 from shared.events.profiles import Emails, Purchases, Removal
 from shared.events.times import to_ms
@@ -62,7 +63,7 @@ def test_news_of_a_message_on_its_way_do_not_send_it_again(house: House) -> None
     house.apply(record_of(), change_of())
     house.fire()
     table = tables.dispatch
-    with house.engine.begin() as connection:
+    with transaction(house.engine) as connection:
         connection.execute(update(table).values(phase="data", sender="another", taken_at=to_ms(NOON)))
     house.apply(news(house, "email.delivered", 2))
     with house.engine.connect() as connection:

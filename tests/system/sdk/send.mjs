@@ -17,7 +17,7 @@ async function segment({ host, key, calls, retries }) {
 
 async function rudder({ host, key, calls, retries }) {
   const library = new (Rudder.default ?? Rudder)(key, {
-    dataPlaneUrl: host, retryCount: retries, flushInterval: 200, logLevel: 'error'
+    dataPlaneUrl: host, retryCount: retries, flushInterval: 200, logLevel: 'error', errorHandler: () => {}
   })
   const errors = []
   const sent = calls.map(([verb, call]) => new Promise((resolve) => {
