@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, privacy, remote, replay, topics
+from services import composition, dead_letters, privacy, remote, replay, topics
 from services import migrate as migrations
 from services.commands import applying
 from services.commands.importing import import_
+from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -26,9 +27,8 @@ app = typer.Typer(
     epilog="`cartera settings` lists the environment variables. Exit codes: 0 done, 1 failed, 2 wrong use.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
-letters_app = typer.Typer(no_args_is_help=True, help="Rejected events: look, replay.")
 app.add_typer(keys_app, name="keys")
-app.add_typer(letters_app, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command("import")(import_)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
@@ -120,46 +120,6 @@ def apply(
         applying.show(out, results)
     if any(row["status"] == "refused" for row in results):
         raise typer.Exit(1)
-
-
-@letters_app.command("list")
-def list_letters(
-    data: Data = None,
-    state: str | None = None,
-    code: str | None = None,
-    source: str | None = None,
-    as_json: Json = False,
-) -> None:
-    """The rejected events, newest first."""
-    query = {"state": state, "code": code, "source": source, "limit": "1000"}
-    found = remote.Client(_settings(data)).get("/v1/dead-letters", query)["dead_letters"]
-    if as_json:
-        _print_json(found)
-        return
-    for row in found:
-        first = row["errors"][0] if row["errors"] else {}
-        out.print(
-            f"{row['id']}  {row['received_at']}  {row['state']}  {row['code']}  {first.get('detail', '')}",
-            highlight=False,
-        )
-    out.print(f"{len(found)} dead letters", highlight=False)
-
-
-@letters_app.command("show")
-def show_letter(letter_id: str, data: Data = None) -> None:
-    """One rejected event with its reasons and its original."""
-    _print_json(remote.Client(_settings(data)).get(f"/v1/dead-letters/{letter_id}"))
-
-
-@letters_app.command("replay")
-def replay_letters(ids: list[str], data: Data = None, as_json: Json = False) -> None:
-    """Send rejected events in again, repaired or because they are accepted now; a second time changes nothing."""
-    client = remote.Client(_settings(data))
-    answers = [client.post(f"/v1/dead-letters/{letter}/replay") for letter in ids]
-    if as_json:
-        _print_json(answers)
-    else:
-        out.print(f"{len(answers)} replayed", highlight=False)
 
 
 @app.command()
@@ -271,6 +231,21 @@ def openapi(data: Data = None) -> None:
     """Print the OpenAPI document of all services."""
     platform, _ = composition.compose(_settings(data), tuple(composition.SERVICES), "http://127.0.0.1:8000")
     _print_json(platform.application().openapi())
+
+
+@app.command()
+def schemas(
+    folder: Annotated[Path | None, typer.Argument(help="Write each as TYPE/VERSION.json into this folder.")] = None,
+) -> None:
+    """Print the JSON Schemas of all event types, or write those that are missing into a folder."""
+    if folder is None:
+        _print_json({kind: schema_of(kind) for kind in VERSIONS})
+        return
+    for kind, version in VERSIONS.items():
+        file = folder / kind / f"{version}.json"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _version(value: bool) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from services import topics
 from services.campaign.service import SERVICE as CAMPAIGN
 from services.importing.admission import Admit, Admitted
-from services.ingest.entrance import judge_history
+from services.ingest.judging import judge_history
 from services.ingest.service import build as build_ingest
 from services.profile.service import SERVICE as PROFILE
 from services.segment.audience import AudienceLanguage
@@ -165,6 +165,7 @@ def company_settings(settings: Settings, address: str, reactions_on_history: boo
     return {
         "currency": settings.currency,
         "region": settings.region,
+        "dead_letter_retention": settings.dead_letters_kept,
         "clock": settings.clock,
         "mapping_file": settings.mapping_file,
         "rate_limit": settings.rate_limit,

@@ -1,7 +1,7 @@
 """What the command line asks of a running platform over REST."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -11,11 +11,11 @@ from shared.errors import CarteraError, WrongSetting
 
 
 class Refused(CarteraError):
-    """The platform refused a request; the message is its own, `errors` are `{detail, pointer}`."""
+    """The platform refused a request; the message is its own, `problem` its whole answer."""
 
-    def __init__(self, message: str, errors: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(self, message: str, problem: Mapping[str, Any]) -> None:
         super().__init__(message)
-        self.errors = tuple(errors)
+        self.problem = problem
 
 
 class Client:
@@ -27,15 +27,15 @@ class Client:
 
     def get(self, path: str, query: Mapping[str, str | None] | None = None) -> dict[str, Any]:
         """The JSON answer of a GET."""
-        return self._ask("GET", path, params={k: v for k, v in (query or {}).items() if v is not None})
+        return self._ask("GET", path, params=_given(query))
 
     def put(self, path: str, body: Any) -> dict[str, Any]:
         """The JSON answer of a PUT."""
         return self._ask("PUT", path, json=body)
 
-    def post(self, path: str, body: Any = None) -> dict[str, Any]:
+    def post(self, path: str, body: Any = None, query: Mapping[str, str | None] | None = None) -> dict[str, Any]:
         """The JSON answer of a POST."""
-        return self._ask("POST", path, json=body if body is not None else {})
+        return self._ask("POST", path, json=body if body is not None else {}, params=_given(query))
 
     def delete(self, path: str) -> dict[str, Any]:
         """The JSON answer of a DELETE."""
@@ -50,8 +50,19 @@ class Client:
             raise WrongSetting(f"nothing answers at {self._url}: start the platform with `cartera up`") from error
         body: dict[str, Any] = answer.json() if answer.content else {}
         if answer.status_code >= 400:
-            raise Refused(f"{path}: {body.get('message', answer.reason_phrase)}", body.get("errors", ()))
+            problem = {"code": "http_error", **body}
+            raise Refused(f"{path}: {body.get('message', answer.reason_phrase)}{_places(body)}", problem)
         return body
+
+
+def _given(query: Mapping[str, str | None] | None) -> dict[str, str]:
+    return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _places(problem: Mapping[str, Any]) -> str:
+    """Where the faults are, for the one line of an error."""
+    pointers = [fault["pointer"] for fault in problem.get("errors", []) if fault.get("pointer")]
+    return f" ({', '.join(pointers[:5])})" if pointers else ""
 
 
 def _endpoint(settings: Settings) -> str:

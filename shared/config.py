@@ -1,5 +1,6 @@
 """All settings, read once by the composition root from the environment and `.env`, passed on as plain values."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,9 @@ class Settings(BaseSettings):
     region: str | None = Field(
         None, pattern="^[A-Z]{2}$", description="Country (ISO 3166) of phone numbers that are written without +."
     )
+    dead_letter_retention: str = Field(
+        "30d", pattern=r"^\d{1,5}[mhd]$", description="How long dead letters are kept: 12h, 30d; 0d keeps them."
+    )
     mapping_file: Path | None = Field(
         None, description="YAML file with the meanings of more track events of Segment and RudderStack libraries."
     )
@@ -68,6 +72,12 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith("kafka://"):
             raise ValueError("must begin with kafka:// (or be unset for a SQLite file)")
         return url
+
+    @property
+    def dead_letters_kept(self) -> timedelta | None:
+        """How long dead letters are kept, None for good."""
+        number, unit = int(self.dead_letter_retention[:-1]), self.dead_letter_retention[-1]
+        return timedelta(minutes=number * {"m": 1, "h": 60, "d": 1440}[unit]) if number else None
 
     @property
     def embedded(self) -> bool:

@@ -29,7 +29,8 @@ def _tried(document: Document, step: Callable[[Document], dict[str, Any]]) -> di
     except Refused as refused:
         prefix = "/settings" if document.kind == "settings" else ""
         errors = [
-            {**error, "place": document.place(prefix + error.get("pointer", ""))} for error in refused.errors
+            {**error, "place": document.place(prefix + error.get("pointer", ""))}
+            for error in refused.problem.get("errors", ())
         ] or [{"detail": str(refused), "pointer": "", "place": document.place()}]
         return {**row, "status": "refused", "message": str(refused), "errors": errors}
 

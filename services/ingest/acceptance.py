@@ -35,7 +35,7 @@ _CORE = (
     "datacontenttype",
     "dataschema",
 )
-_OURS = ("receivedat", "fingerprint", "history", "senttime")
+_OURS = ("receivedat", "fingerprint", "history", "senttime", "violations")
 _CAUSE = ("causesource", "causeid", "causetype")
 _KNOWN = frozenset((*_CORE, *_OURS, *_CAUSE))
 _JSON_TYPE = re.compile(r"\s*[\w.!#$&^+-]+/([\w.!#$&^-]+\+)*json\s*(;.*)?", re.IGNORECASE | re.ASCII)
@@ -144,6 +144,12 @@ class _Stated(_Shown):
 
 _shown_in = msgspec.json.Decoder(_Shown)
 _stated_in = msgspec.json.Decoder(_Stated)
+
+
+def data_of(envelope: object) -> dict[str, Any]:
+    """The data of an accepted event as they were sent."""
+    found: dict[str, Any] = _data(envelope)[0] if isinstance(envelope, Mapping) else {}
+    return found
 
 
 def sent_id(envelope: object) -> EventId | None:

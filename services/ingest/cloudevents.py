@@ -226,6 +226,16 @@ def read_record(record: Record) -> object:
     return _plain_record(record.topic, value, data)
 
 
+def sender_of(record: Record) -> str:
+    """The source of a record that need not be a good event, as far as it can be read, else its topic."""
+    try:
+        envelope = read_record(record)
+    except InvalidEvent:
+        envelope = None
+    named = envelope.get("source") if isinstance(envelope, dict) else None
+    return named[:256] if isinstance(named, str) and named else f"topic/{record.topic}"
+
+
 def without_headers(record: Record) -> bytes:
     """The bytes of a record of a source topic; in binary mode as a structured CloudEvent, which needs no headers."""
     headers = _headers(record)

@@ -80,6 +80,11 @@ def announce(letter: Letter) -> Outgoing:
     return say(TOPIC, letter.id, event)
 
 
+def announced(letter: Letter) -> tuple[Outgoing, ...]:
+    """The records that tell of a letter: none of one that is too large for a topic."""
+    return (announce(letter),) if len(letter.original) <= LARGEST_ON_TOPIC else ()
+
+
 def read(value: bytes) -> Letter:
     """A letter from a record of the topic `dead-letters`. Raises InvalidEvent."""
     try:
@@ -88,14 +93,16 @@ def read(value: bytes) -> Letter:
         original = _original(content)
     except (msgspec.DecodeError, binascii.Error, ValueError) as error:
         raise InvalidEvent("invalid_event", (Fault(f"this is no dead letter: {error}"),)) from error
+    envelope = _json(original)
+    named = text_of(envelope, "source") if isinstance(envelope, Mapping) and "specversion" in envelope else None
     return Letter(
         id=content.id,
         received_at=event.time,
-        source=_storable(content.source),
+        source=named or _storable(content.source),
         code=_storable(content.code),
         errors=content.errors,
         original=original,
-        type=text_of(_json(original), "type"),
+        type=text_of(envelope, "type"),
         service=content.service,
         topic=content.topic,
         partition=content.partition,

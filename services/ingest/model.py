@@ -1,6 +1,7 @@
 """What the entrance knows: an accepted event, a dead letter, and what one record has led to."""
 
 from datetime import datetime
+from typing import Any, Literal
 
 import msgspec
 
@@ -12,12 +13,24 @@ REPAIRED = "repaired"
 REPLAYED = "replayed"
 
 
+Mode = Literal["lenient", "strict"]
+"""What becomes of an event that can be read but goes against the published schema: marked, or rejected."""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """How the events of one source are taken; a source without a rule is taken as it is."""
+
+    mode: Mode | None = None
+    quarantined: bool = False
+
+
 class Accepted(msgspec.Struct, frozen=True):
-    """A canonical event, its bytes on `interactions`, and its key there."""
+    """A canonical event, its bytes on `interactions`, its key there, and `data` as they were sent."""
 
     event: Event
     value: bytes
     key: str
+    data: dict[str, Any] = {}
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +54,12 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Door(msgspec.Struct, frozen=True):
-    """What one record has led to so far: nothing, an accepted event, or a letter that is kept."""
+    """What one record has led to so far: nothing, an accepted event, or a letter that is kept.
 
+    `rule` is that of the event's source.
+    """
+
+    rule: Rule | None = None
     accepted: Accepted | None = None
     letter: Letter | None = None
 

@@ -84,7 +84,7 @@ def _accepted(
         fingerprint=blake2b(_sorted.encode([kind, time, data]), digest_size=16).hexdigest(),
     )
     strongest = next(name for name in KINDS if name in customer)
-    return Accepted(event, encode(event), f"{strongest}:{customer[strongest]}")
+    return Accepted(event, encode(event), f"{strongest}:{customer[strongest]}", data)
 
 
 def _content(kind: str, data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ALIASES = {"userId": "customer_id", "previousId": "customer_id", "anonymousId": "device_id"}
+_PART = frozenset(("webhook", "headers", "body", "customers"))
 _WORD = re.compile(r"[^\s\"',;:{}\[\]<>()=&|]+")
 
 erasure_in = msgspec.json.Decoder(Erasure)
@@ -67,10 +68,12 @@ def confirm(store: str, about: Erasure, removed: Mapping[str, int], at: datetime
 def mentions(original: bytes, names: Collection[str]) -> bool:
     """Whether bytes that somebody sent name one of the erased, wherever in them: `names` are digests.
 
-    JSON is searched by the names of its members. Anything else by its words, which may be too much, never too little.
+    JSON is searched by the names of its members. Anything else by its words, and what a webhook brought by every value
+    in it, because each system has its own names: which may be too much, never too little.
     """
     try:
-        found = _named_in(msgspec.json.decode(original))
+        value = msgspec.json.decode(original)
+        found = _named_in_part(value) if _is_part(value) else _named_in(value)
     except (msgspec.DecodeError, ValueError, RecursionError):
         found = _words_of(original.decode("utf-8", "replace"))
     return any(digest_of(name) in names for name in found)
@@ -89,6 +92,26 @@ def _named_in(value: Any) -> Iterator[Identifier]:
                 yield Identifier(kind, _spelled(kind, item))
             else:
                 yield from _named_in(item)
+
+
+def _is_part(value: Any) -> bool:
+    """Whether this is the part of a webhook's delivery that a dead letter keeps."""
+    return isinstance(value, dict) and {"webhook", "body"} <= value.keys() <= _PART
+
+
+def _named_in_part(part: Mapping[str, Any]) -> Iterator[Identifier]:
+    yield from _named_in(part.get("customers", []))
+    for value in _values_in(part["body"]):
+        for text in {value, *value.split()}:
+            yield from (Identifier(kind, _spelled(kind, text)) for kind in KINDS)
+
+
+def _values_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _values_in(item)
+    elif value is not None:
+        yield str(value)
 
 
 def _words_of(text: str) -> Iterator[Identifier]:

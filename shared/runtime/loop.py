@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from shared.database import transaction
-from shared.errors import CarteraError, Conflict, Unavailable
+from shared.errors import CarteraError, Conflict, SetAside, Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Consumer, Position, Told, TopicPartition
@@ -229,7 +229,7 @@ class Loop:
     def _account(self, applied: Applied, seconds: float) -> None:
         measure.batch(self.metrics, self.service, applied, seconds, self.clock())
         self._rejections = 0 if applied.events else self._rejections
-        self._rejections += len(applied.rejected)
+        self._rejections += sum(not isinstance(error, SetAside) for error in applied.rejected)
         refuse_to_drain(self.service.name, self._rejections)
 
     async def _fire_due(self) -> bool:

@@ -134,6 +134,8 @@ class Platform:
         for one in self.hosted:
             checks[f"{one.service.name}:database"] = _database_check(one)
             checks[f"{one.service.name}:consumer"] = _consumer_check(one)
+            own = one.service.checks(one.context) if one.service.checks is not None else {}
+            checks |= {f"{one.service.name}:{name}": check for name, check in own.items()}
         return build("Cartera", [*routers, *self.more_routers], self.keys, checks, self.metrics)
 
     async def _log_check(self) -> CheckResult:

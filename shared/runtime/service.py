@@ -13,6 +13,7 @@ from shared.events.outgoing import Outgoing
 from shared.log import Log, Record
 from shared.runtime.alignment import Alignment
 from shared.runtime.clock import Clock
+from shared.runtime.web.health import Check
 from shared.telemetry import Metrics
 
 
@@ -86,7 +87,8 @@ class Service:
     function that tells of one event after the other the moment (ms) at which it, and with it the rest of its slice,
     must wait for the other partitions or for the close of a day; None: it may be applied. `migrations` is the folder of
     the revisions that make the tables of `metadata`. `report` tells what saving itself has to tell: what was counted
-    when an erased customer's rows were removed.
+    when an erased customer's rows were removed. `checks` are shown by the
+    health page beside those of the runtime, each as `service:name`.
     """
 
     name: str
@@ -111,3 +113,4 @@ class Service:
     start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
     migrations: Path | None = None
+    checks: Callable[[Context], Mapping[str, Check]] | None = None

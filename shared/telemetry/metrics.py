@@ -40,6 +40,9 @@ METRICS = (
     ),
     Metric("cartera_batch_seconds", ("service",), "One batch: load, evolve, react, save and commit."),
     Metric("cartera_dead_letters_total", ("service", "code"), "Events set aside as dead letters, by reason."),
+    Metric(
+        "cartera_webhooks_total", ("source", "outcome"), "Webhooks received: accepted, rejected, ignored, or refused."
+    ),
     Metric("cartera_timers_due", (), "Timers whose moment has passed and that have not fired."),
     Metric("cartera_timers_late_seconds", (), "How late timers fired, from the moment they were due."),
     Metric("cartera_class_changes_total", ("segmentation", "cause"), "Class changes published."),
@@ -67,6 +70,7 @@ class Metrics:
         self.stage = self._histogram("cartera_stage_seconds")
         self.batch = self._histogram("cartera_batch_seconds")
         self.dead_letters = self._counter("cartera_dead_letters_total")
+        self.webhooks = self._counter("cartera_webhooks_total")
         self.timers_due = self._gauge("cartera_timers_due")
         self.timers_late = self._histogram("cartera_timers_late_seconds")
         self.class_changes = self._counter("cartera_class_changes_total")

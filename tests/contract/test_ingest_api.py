@@ -4,93 +4,28 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
 from sqlalchemy import Engine
 
-from services.composition import KEYS
 from services.ingest import letters, store
 from services.ingest.appender import Appender
 from services.ingest.service import SERVICE
-from services.ingest.service import build as build_service
-from shared.database import open_sqlite, transaction
-from shared.database.migrating import migrate
+from shared.database import transaction
 from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
 from shared.log import Record, TopicPartition
-from shared.log.sqlite import SqliteLog, open_log
+from shared.log.sqlite import SqliteLog
 from shared.runtime.naming import dead_letter
-from shared.runtime.service import Context
-from shared.runtime.web import build
-from shared.security import StoredKeys
-from shared.telemetry import Metrics
 from tests.conftest import Opener
+from tests.contract.entrance_house import JSON, NOW, House, opened, purchase
 
-NOW = datetime(2026, 11, 20, 10, 15, 3, tzinfo=UTC)
 PROBLEM = "application/problem+json"
-JSON = {"content-type": "application/json"}
-
-
-def purchase(number: int = 1, **data: Any) -> dict[str, Any]:
-    content = {"customer": {"customer_id": "C-17"}, "order_id": str(number), "total": "5.00", **data}
-    return {
-        "specversion": "1.0",
-        "id": str(number),
-        "source": "shop",
-        "type": "purchase.completed",
-        "time": "2026-11-20T10:15:00Z",
-        "data": content,
-    }
-
-
-class House:
-    """The entrance with everything it stands on."""
-
-    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context, keys: StoredKeys) -> None:
-        self.client = client
-        self.log = log
-        self.context = context
-        self.keys = keys
-
-    async def post(self, body: object, **headers: str) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.client.post("/v1/events", content=content, headers={**JSON, **headers})
-
-    async def topic(self, name: str) -> list[Record]:
-        place = TopicPartition(name, 0)
-        end = (await self.log.ends(name)).get(place, 0)
-        found = [await self.log.read(place, offset) for offset in range(end)]
-        return [record for record in found if record is not None]
-
-    async def letters(self, **query: object) -> list[dict[str, Any]]:
-        answer = await self.client.get("/v1/dead-letters", params={k: str(v) for k, v in query.items()})
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["dead_letters"]
-        return found
-
-
-@asynccontextmanager
-async def opened(engine: Engine, folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]:
-    log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
-    context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
-    keys_engine = open_sqlite(folder / "keys.db")
-    migrate(keys_engine, [KEYS])
-    keys = StoredKeys(lambda: transaction(keys_engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
-    app = build("ingest", [build_service(settings).router(context)], keys, {}, Metrics("test"))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    headers = {"authorization": "Bearer admin-key"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
-        yield House(client, log, context, keys)
-    await log.close()
-    keys_engine.dispose()
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_a_letter_is_kept_once(engine: Engine) -> None:
     first = letter()
     keep(engine, first, first)
     with transaction(engine) as connection:
-        assert store.mark_replayed(connection, first.id)
+        assert store.mark_replayed(connection, [first.id])
     keep(engine, first)
     assert [(found.id, found.state) for found in all_pages(engine, 10)] == [(first.id, REPLAYED)]
 
@@ -134,8 +134,8 @@ def test_what_was_replayed_stays_so(engine: Engine) -> None:
     keep(engine, one)
     with transaction(engine) as connection:
         assert store.repair(connection, one.id, b"{}", "call.completed")
-        assert store.mark_replayed(connection, one.id)
-        assert not store.mark_replayed(connection, one.id)
+        assert store.mark_replayed(connection, [one.id]) == 1
+        assert store.mark_replayed(connection, [one.id]) == 0
         assert not store.repair(connection, one.id, b"[]", "call.completed")
         assert not store.repair(connection, "nobody", b"[]", "call.completed")
         found = store.find(connection, one.id)

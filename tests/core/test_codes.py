@@ -10,8 +10,8 @@ from shared.runtime.web.problems import CODES
 from tests.architecture.source import ROOT
 
 PAGE = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
-FOLDERS = ("services/ingest", "services/profile", "shared/runtime/web")
-PLACE = {"Problem": 1, "InvalidEvent": 0}
+FOLDERS = ("services/ingest", "services/ingest/sources", "services/profile", "shared/runtime/web")
+PLACE = {"Problem": 1, "InvalidEvent": 0, "SetAside": 0}
 """Which argument of an error is its code."""
 
 

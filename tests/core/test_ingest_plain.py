@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.ingest import plain
 from services.ingest.cloudevents import decoded, read_http, read_json
 from services.ingest.contract import MODELS
-from services.ingest.entrance import judge
+from services.ingest.judging import judge
 from services.ingest.model import Accepted
 from services.ingest.plain_fields import FIELDS
 from shared.errors import InvalidEvent

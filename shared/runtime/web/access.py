@@ -35,26 +35,26 @@ _BASIC = _Header("basic", "The API key as user, with an empty password.")
 Guard = Callable[..., Coroutine[Any, Any, Grant]]
 
 
-def needs(scope: Scope) -> Guard:
-    """A dependency that answers 401 without a valid key and 403 when the key does not allow `scope`."""
+def needs(*scopes: Scope) -> Guard:
+    """A dependency that answers 401 without a valid key and 403 when the key allows none of `scopes`."""
 
     async def guard(
         request: Request,
         bearer: Annotated[str | None, Security(_BEARER)],
         basic: Annotated[str | None, Security(_BASIC)],
     ) -> Grant:
-        return await authorize(request, scope)
+        return await authorize(request, *scopes)
 
     return guard
 
 
-async def authorize(request: Request, scope: Scope) -> Grant:
-    """The grant of the request's key. Raises Problem 401 without a valid one, 403 when it does not allow `scope`."""
+async def authorize(request: Request, *scopes: Scope) -> Grant:
+    """The grant of the request's key. Raises Problem 401 without a valid one, 403 when it allows none of `scopes`."""
     grant = await granted(request)
     if grant is None:
         raise Problem(401, "unauthorized", "a valid API key is needed", headers=CHALLENGE)
-    if scope not in grant.scopes:
-        raise Problem(403, "forbidden", f"this key does not allow {scope}")
+    if grant.scopes.isdisjoint(scopes):
+        raise Problem(403, "forbidden", f"this key does not allow {' or '.join(scopes)}")
     request.state.key_id = grant.key_id
     structlog.contextvars.bind_contextvars(key_id=grant.key_id)
     return grant
