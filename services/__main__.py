@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, dead_letters, privacy, remote, replay, topics
+from services import composition, privacy, remote, replay, topics
 from services import migrate as migrations
-from services.commands import applying
+from services.commands import applying, dead_letters
 from services.commands.importing import import_
 from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
