@@ -59,7 +59,7 @@ def stage(job: Job, staging: Staging, admit: Admit, received_at: datetime, repor
     known = staging.summary()
     if known is not None:
         return known
-    staging.begin()
+    staging.start()
     stager = _Stager(job, staging, admit, received_at, report)
     stager.read()
     stager.judge()

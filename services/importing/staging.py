@@ -97,7 +97,7 @@ class Staging:
             found = connection.execute(select(done.c.summary)).scalar_one_or_none()
         return None if found is None else dict(json.loads(found))
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Empty, whatever an interrupted run left."""
         self._rows = self._events = 0
         with transaction(self._engine) as connection:
