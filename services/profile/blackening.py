@@ -68,7 +68,8 @@ def without(record: Record, about: Blackening) -> Record:
     if record.value is None or record.topic == ERASURES:
         return record
     if record.topic in BY_PROFILE:
-        return record._replace(value=None) if record.key in about.profile_ids and not _is_leaving(record) else record
+        his = record.key in about.profile_ids and not _is_leaving(record)
+        return record._replace(value=None) if his or _names_him(record, about) else record
     if record.topic == INTERACTIONS:
         return _interaction(record, about)
     if record.timestamp > about.until or not _tells_of(record, about.names):
@@ -79,6 +80,11 @@ def without(record: Record, about: Blackening) -> Record:
 def _is_leaving(record: Record) -> bool:
     """Whether it says that he left a class because he was erased: it names nobody, and others must read it."""
     return record.topic == CHANGES and b'"cause":"erasure"' in (record.value or b"")
+
+
+def _names_him(record: Record, about: Blackening) -> bool:
+    """Whether an older record or class change of somebody else names him, from when that other one had such a name."""
+    return record.key in about.near and record.timestamp <= about.until and mentions(record.value or b"", about.names)
 
 
 def _interaction(record: Record, about: Blackening) -> Record:

@@ -10,7 +10,7 @@ from services.profile.erasing import admitted, erase
 from services.profile.evidence import pairs_of, regrouped, seen_with, statement_of, united
 from services.profile.folding import Told
 from services.profile.joining import stricter
-from services.profile.model import Cluster, Component, Node, Pair, Sighting, State, Statement, body_of
+from services.profile.model import Cluster, Component, Forgotten, Node, Pair, Sighting, State, Statement, body_of
 from services.profile.record import record
 from services.profile.tally import Said, Stamp
 from shared.events.envelope import Event, derived_id, encode, event_key, raw
@@ -158,8 +158,9 @@ def react(before: State, after: State) -> tuple[Outgoing, ...]:
             if known is None or known.version != cluster.version:
                 said.append(_updated(component, cluster, cause, name, _reason(cluster, former)))
     if cause.type == REQUESTED:
-        said.extend(removal for cluster in gone.values() for removal in _erased(cluster, cause, name))
-        said.append(_announced(after, cause))
+        assert after.forgotten is not None
+        said.extend(one for cluster in gone.values() for one in _erased(cluster, cause, name, after.forgotten))
+        said.append(_announced(after.forgotten, cause))
     else:
         said.extend(_merged(cluster, after, cause, name) for cluster in gone.values())
     return tuple(said)
@@ -194,7 +195,7 @@ def _updated(component: Component, cluster: Cluster, cause: Event, name: str, re
     return Outgoing(TOPIC, cluster.id, encode(event), (*CONTENT_TYPE, ("reason", reason)))
 
 
-def _erased(cluster: Cluster, cause: Event, name: str) -> Iterator[Outgoing]:
+def _erased(cluster: Cluster, cause: Event, name: str, gone: Forgotten) -> Iterator[Outgoing]:
     """The tombstones of an erased customer, under every id that he ever had."""
     for profile_id in (cluster.id, *cluster.aliases):
         yield remove(
@@ -205,13 +206,14 @@ def _erased(cluster: Cluster, cause: Event, name: str) -> Iterator[Outgoing]:
                 time=cause.time,
                 event_id=derived_id(name, profile_id),
                 erasure_id=cause.id,
+                names=gone.named if profile_id == cluster.id else (),
+                near=gone.near_ids if profile_id == cluster.id else (),
             )
         )
 
 
-def _announced(after: State, cause: Event) -> Outgoing:
-    assert after.forgotten is not None
-    about = replace(erasure_in.decode(cause.data), names=after.forgotten.named)
+def _announced(gone: Forgotten, cause: Event) -> Outgoing:
+    about = replace(erasure_in.decode(cause.data), names=gone.named)
     event = Event(
         specversion="1.0",
         id=derived_id(cause.id, ERASED),

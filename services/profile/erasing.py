@@ -43,11 +43,14 @@ def erase(state: State, event: Event) -> State:
     members = frozenset(name for cluster in gone for name in cluster.members)
     left = [one for component in state.components if (one := _without(component, members)) is not None]
     pairs = [pair for component in state.components for pair in component.edges]
+    near = frozenset(end for pair in pairs if not members.isdisjoint(pair) for end in pair) - members
+    others = [cluster for one in state.components for cluster in one.clusters if not cluster.members.isdisjoint(near)]
     forgotten = Forgotten(
         members,
         tuple(sorted({*about.names, *map(digest_of, members)})),
         frozenset((about.profile_id, *(id for cluster in gone for id in (cluster.id, *cluster.aliases)))),
-        frozenset(end for pair in pairs if not members.isdisjoint(pair) for end in pair) - members,
+        near,
+        tuple(sorted({id for one in others for id in (one.id, *one.aliases)})),
     )
     return State(tuple(left), event, forgotten=forgotten)
 

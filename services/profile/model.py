@@ -99,13 +99,15 @@ class Heard(Event, frozen=True, kw_only=True):
 
 class Forgotten(msgspec.Struct, frozen=True):
     """Whom an erasure took away: his identifiers, digests of these (and of those he had when it was asked for), and
-    every profile id that leads or led to him; `near` are the identifiers of others that were seen with his.
+    every profile id that leads or led to him; `near` are the identifiers of others that were seen with his, and
+    `near_ids` the profile ids of these others.
     """
 
     identifiers: frozenset[Identifier]
     named: tuple[str, ...]
     profile_ids: frozenset[str]
     near: frozenset[Identifier]
+    near_ids: tuple[str, ...] = ()
 
 
 class State(msgspec.Struct, frozen=True):

@@ -43,13 +43,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 class Blackening(msgspec.Struct, frozen=True):
     """By what an erased customer is found in the log: digests of his identifiers, his profile ids, and when.
 
-    `at` is the moment of the erasure (ms), `until` that of the request by the clock on the wall, as records have it.
+    `near` are the profile ids of others whose older records may name him. `at` is the moment of the erasure (ms),
+    `until` that of the request by the clock on the wall, as records have it.
     """
 
     names: frozenset[str]
     profile_ids: frozenset[str]
     at: int
     until: int
+    near: frozenset[str] = frozenset()
 
 
 _removals = msgspec.json.Decoder(tuple[Removal, ...])
@@ -95,7 +97,9 @@ def forget(connection: Connection, work: Work, after: State) -> None:
         "events": _remove_events(connection, sorted(gone.identifiers)),
         "mentions": _strip_neighbours(connection, gone, at),
     }
-    names = msgspec.json.encode(Blackening(frozenset(gone.named), gone.profile_ids, at, _asked_at(after.cause)))
+    names = msgspec.json.encode(
+        Blackening(frozenset(gone.named), gone.profile_ids, at, _asked_at(after.cause), frozenset(gone.near_ids))
+    )
     accept(connection, about, at)
     row = {"applied_at": at, "names": names, "pending": 1}
     connection.execute(update(erasure).where(erasure.c.erasure_id == about.erasure_id).values(**row))

@@ -146,7 +146,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a record is gone: carried in the headers of the null value. `reason` is `merge`, `split` or `erasure`."""
+    """Why a record is gone: carried in the headers of the null value. `reason` is `merge`, `split` or `erasure`.
+
+    Of an erasure `names` are digests of the identifiers that are gone, and `near` the profile ids of others who had one
+    of them for a while, or were seen with one.
+    """
 
     profile_id: str
     reason: str
@@ -156,6 +160,8 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str = ""
     history: str | None = None
     erasure_id: str | None = None
+    names: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
 
 
 decoder = msgspec.json.Decoder(Profile)
