@@ -130,7 +130,7 @@ async def test_a_broker_that_is_killed_and_started_again_loses_nothing(log: Kafk
 
 
 async def test_what_a_caller_no_longer_waits_for_is_left_out(log: KafkaLog, cluster: Cluster) -> None:
-    await log.append(some(0, 1))
+    await again(log, some(0, 1))
     cluster.pause()
     try:
         held = asyncio.create_task(log.append(some(1, 1)))
