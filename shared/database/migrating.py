@@ -120,7 +120,10 @@ def _alone(connection: Connection) -> None:
     schema = connection.get_execution_options()["schema"]
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '{WAIT}'")
     guard(connection, "migration", alone=True)
-    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS \"{schema}\"; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+    # IF NOT EXISTS would believe what the server had cached before the wait
+    if connection.exec_driver_sql("SELECT 1 FROM pg_namespace WHERE nspname = %s", (schema,)).first() is None:
+        connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
 
 
 def _config(
