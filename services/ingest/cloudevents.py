@@ -50,6 +50,7 @@ class Sent(NamedTuple):
 
     `age` is how long before its sending it happened, by the sender's own clock; the time of the event then counts
     back from its arrival. `again` gives a second reading of an event that was refused, or raises InvalidEvent.
+    `whole` says that the bytes hold every value of the envelope.
     """
 
     original: bytes
@@ -57,6 +58,7 @@ class Sent(NamedTuple):
     error: InvalidEvent | None = None
     age: timedelta | None = None
     again: Callable[[InvalidEvent], "Sent"] | None = None
+    whole: bool = True
 
 
 class Posted(NamedTuple):

@@ -118,9 +118,10 @@ class Entrance:
         if len(sent.original) > LARGEST_EVENT:
             raise too_large(LARGEST_EVENT)
         settings = self._context.settings
-        plain_one = plain.accepted(sent.original, sent.envelope, received_at, settings, sent.age)
-        if plain_one is not None:
-            return admit(plain_one, rules.get(plain_one.event.source))
+        if sent.whole:
+            short = plain.accepted(sent.original, sent.envelope, received_at, settings, sent.age)
+            if short is not None:
+                return admit(short, rules.get(short.event.source))
         try:
             accepted = judge(sent.envelope, received_at, settings, sent.age)
         except InvalidEvent as error:

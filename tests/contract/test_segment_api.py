@@ -284,6 +284,13 @@ async def test_bodies_that_cannot_be_unpacked(
     assert answer.headers["content-type"] == PROBLEM
 
 
+async def test_what_all_events_share_counts_for_each(tracked: Tracked) -> None:
+    """A large context and many small events would else be multiplied into gigabytes."""
+    answer = await tracked.batch(*(track(number) for number in range(100)), context={"a": "x" * 33_000})
+    assert rejections(answer) == [(number, "event_too_large") for number in range(100)]
+    assert await tracked.events() == []
+
+
 async def test_a_bomb_is_not_inflated(tracked: Tracked) -> None:
     tracemalloc.start()
     answer = await tracked.post("/v1/batch", BOMB, **{"content-encoding": "gzip"})
@@ -317,6 +324,15 @@ async def test_what_the_envelope_says_holds_for_events_that_say_nothing(tracked:
     assert (second["context"]["ip"], second["context"]["locale"]) == ("5", "es")
     assert second["integrations"] == {"All": False, "X": True}
     assert (first["customer"]["email"], second["customer"]["email"]) == ("a@example.com", "b@example.com")
+
+
+@pytest.mark.parametrize("nasty", ["\x00", "\ud800", 10**101, json.loads("[" * 30 + "]" * 30)])
+@pytest.mark.parametrize("name", ["context", "integrations"])
+async def test_what_the_envelope_says_is_looked_at_too(tracked: Tracked, name: str, nasty: object) -> None:
+    answer = await tracked.batch(track(), **{name: {"a": nasty}})
+    code = "invalid_text" if isinstance(nasty, str) else "schema_violation"
+    assert rejections(answer) == [(0, code)]
+    assert answer.json()["rejected"][0]["errors"][0]["pointer"].startswith(f"/{name}/a")
 
 
 @pytest.mark.parametrize(

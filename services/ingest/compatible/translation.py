@@ -42,7 +42,8 @@ class Post(NamedTuple):
 
 def translated(posted: Posted, post: Post) -> Sequence[Sent]:
     """Every event of a request as the door takes it, in order."""
-    return tuple(translate(item, posted, post, index) for index, item in enumerate(posted.items))
+    shared = posted.shared_size
+    return tuple(translate(item, posted, post, index, shared) for index, item in enumerate(posted.items))
 
 
 def reread(original: bytes, post: Post) -> Sent:
@@ -51,13 +52,16 @@ def reread(original: bytes, post: Post) -> Sent:
     return translate(posted.items[0], posted, post)
 
 
-def translate(item: Item, posted: Posted, post: Post, index: int = 0) -> Sent:
-    """One event as the door takes it; what is wrong with it stands in its `error`."""
+def translate(item: Item, posted: Posted, post: Post, index: int = 0, shared: int = 0) -> Sent:
+    """One event as the door takes it; what is wrong with it stands in its `error`.
+
+    `shared` bytes of the envelope come to every event, so they count for the size of each.
+    """
     event = item.value
     kind = post.kind or (event.get("type") if isinstance(event, dict) else None)
     known = {"source": post.source, "type": kind if isinstance(kind, str) else None}
     try:
-        whole = _checked(event, kind, len(item.original))
+        whole = _checked(event, kind, len(item.original) + shared)
     except InvalidEvent as error:
         named = event.get("messageId") if isinstance(event, dict) else None
         return Sent(item.original, {**known, "id": named}, error)
@@ -84,11 +88,12 @@ def _sent(original: bytes, event: Mapping[str, Any], told: Meant, posted: Posted
         "data": told.data,
     }
     age = skew.age(happened_at, sent_at)
-    return Sent(original, envelope, None, age, partial(_again, original, envelope, age, told))
+    whole = not posted.context and not posted.integrations
+    return Sent(original, envelope, None, age, partial(_again, original, envelope, age, told), whole)
 
 
 def _again(original: bytes, envelope: dict[str, Any], age: Any, told: Meant, error: InvalidEvent) -> Sent:
-    return Sent(original, {**envelope, "data": without(told, error)}, None, age, partial(_no_more, told))
+    return Sent(original, {**envelope, "data": without(told, error)}, None, age, partial(_no_more, told), False)
 
 
 def _no_more(told: Meant, error: InvalidEvent) -> Sent:
@@ -107,7 +112,7 @@ def _checked(event: object, kind: object, size: int) -> dict[str, Any]:
     if not isinstance(event, dict) or not isinstance(kind, str) or kind not in TYPES:
         raise _fault("invalid_type", f"type must be one of {', '.join(sorted(TYPES))}", "/type")
     if size > LARGEST_EVENT:
-        raise _fault("event_too_large", f"an event may have at most {LARGEST_EVENT} bytes")
+        raise _fault("event_too_large", f"an event may have at most {LARGEST_EVENT} bytes, shared context included")
     _check_objects(event)
     whole = {**event, **_ids(event)}
     if kind != "merge":
