@@ -28,6 +28,8 @@ from shared.errors import Conflict, Unavailable
 Conflicting = Literal["replace", "ignore", "refuse"]
 
 runtime_tables = MetaData()
+serial = Integer().with_variant(BigInteger, "postgresql")
+"""The type of a key that the database counts up: SQLite does so only for INTEGER."""
 
 position = Table(
     "position",
@@ -58,7 +60,7 @@ inbox = Table(
 outbox = Table(
     "outbox",
     runtime_tables,
-    Column("seq", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("seq", serial, primary_key=True, autoincrement=True),
     Column("part", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
 )

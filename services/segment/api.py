@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from asyncio import to_thread
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,16 +10,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.segment import definitions, explaining, queries
+from services.segment import definitions, explaining, previewing, queries
 from services.segment.attributes import describe
 from services.segment.definition import DefinitionError
+from services.segment.parameters import known_parameters, place
+from services.segment.present import present
 from shared.events.envelope import Event, encode
 from shared.events.times import from_ms, rfc3339, whole_ms
 from shared.runtime.service import Context
 from shared.runtime.web import Cursor, CursorText, Limit, Problem, needs
 
-READ = [Depends(needs("read"))]
-ADMIN = [Depends(needs("admin"))]
+READ = [Depends(needs("read")), Depends(known_parameters)]
+ADMIN = [Depends(needs("admin")), Depends(known_parameters)]
 Document = Annotated[dict[str, Any], Body()]
 
 
@@ -57,32 +60,42 @@ def _definition_paths(routes: APIRouter, context: Context) -> None:
 
 def _change_paths(routes: APIRouter, context: Context) -> None:
     @routes.put("/v1/segmentations/{name}", dependencies=ADMIN, summary="Put a definition in force")
-    def put(name: str, document: Document, response: Response) -> dict[str, Any]:
-        try:
-            created = definitions.put(context.engine, name, document, context.clock())
-        except DefinitionError as error:
-            raise _wrong(error) from error
+    async def put(name: str, document: Document, response: Response) -> dict[str, Any]:
+        now = await present(context)
+        created, shown = await to_thread(_put, context, name, document, now)
         context.nudge()
         response.status_code = 201 if created else 200
-        with context.engine.connect() as connection:
-            row = next(row for row in queries.definitions(connection) if row["name"] == name)
-            return _shown(row, definitions.building(connection))
+        return shown
 
     @routes.delete("/v1/segmentations/{name}", dependencies=ADMIN, status_code=204, summary="Take a definition away")
-    def delete(name: str) -> None:
-        if not definitions.drop(context.engine, name, context.clock()):
+    async def delete(name: str) -> None:
+        if not await to_thread(definitions.drop, context.engine, name, await present(context)):
             raise _unknown(name)
         context.nudge()
 
     @routes.post(
         "/v1/segmentations/preview", dependencies=READ, summary="Sizes and moves of a definition; nothing is saved"
     )
-    def preview(document: Document) -> dict[str, Any]:
-        try:
-            with context.engine.connect() as connection:
-                return definitions.preview(connection, document, context.clock())
-        except DefinitionError as error:
-            raise _wrong(error) from error
+    async def preview(document: Document) -> dict[str, Any]:
+        return await to_thread(_preview, context, document, await present(context))
+
+
+def _put(context: Context, name: str, document: dict[str, Any], now: datetime) -> tuple[bool, dict[str, Any]]:
+    try:
+        created = definitions.put(context.engine, name, document, now)
+    except DefinitionError as error:
+        raise _wrong(error) from error
+    with context.engine.connect() as connection:
+        row = next(row for row in queries.definitions(connection) if row["name"] == name)
+        return created, _shown(row, definitions.building(connection))
+
+
+def _preview(context: Context, document: dict[str, Any], now: datetime) -> dict[str, Any]:
+    try:
+        with context.engine.connect() as connection:
+            return previewing.preview(connection, document, now)
+    except DefinitionError as error:
+        raise _wrong(error) from error
 
 
 def _population_paths(routes: APIRouter, context: Context) -> None:
@@ -124,23 +137,16 @@ def _population_paths(routes: APIRouter, context: Context) -> None:
 
 def _customer_paths(routes: APIRouter, context: Context) -> None:
     @routes.get("/v1/profiles/{profile_id}/classes", dependencies=READ, summary="A customer's classes, and why")
-    def classes(profile_id: str, at: datetime | None = None) -> dict[str, Any]:
-        moment = whole_ms(at if at is None or at.tzinfo else at.replace(tzinfo=UTC)) if at else context.clock()
-        with context.engine.connect() as connection:
-            customer = queries.customer_of(connection, profile_id)
-            if customer is None:
-                raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
-            if at is None:
-                shown = explaining.current(connection, customer, moment)
-            else:
-                shown = explaining.past(queries.classes_at(connection, profile_id, moment))
-        return {"profile_id": profile_id, "at": rfc3339(moment), "classes": shown}
+    async def classes(profile_id: str, at: datetime | None = None) -> dict[str, Any]:
+        now = await present(context)
+        asked = whole_ms(at if at.tzinfo else at.replace(tzinfo=UTC)) if at else now
+        return await to_thread(_classes, context, profile_id, min(asked, now))
 
     @routes.get("/v1/profiles/{profile_id}/classes/history", dependencies=READ, summary="A customer's class changes")
     def history(profile_id: str, limit: Limit = 100, cursor: CursorText = None) -> dict[str, Any]:
         after = Cursor.decode(cursor, (int,))
         with context.engine.connect() as connection:
-            rows = queries.history(connection, profile_id, after[0] if after else 0, limit + 1)
+            rows = queries.history(connection, profile_id, place(after), limit + 1)
             if not rows and after is None and queries.customer_of(connection, profile_id) is None:
                 raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
         more = len(rows) > limit
@@ -151,11 +157,19 @@ def _customer_paths(routes: APIRouter, context: Context) -> None:
         }
 
 
+def _classes(context: Context, profile_id: str, at: datetime) -> dict[str, Any]:
+    with context.engine.connect() as connection:
+        customer = queries.customer_of(connection, profile_id)
+        if customer is None:
+            raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
+        shown = explaining.classes(connection, customer, at)
+    return {"profile_id": profile_id, "at": rfc3339(at), "classes": shown}
+
+
 def _feed_paths(routes: APIRouter, context: Context) -> None:
     @routes.get("/v1/segment-changes", dependencies=READ, summary="The feed of class changes, oldest first")
     def feed(limit: Limit = 100, after: Annotated[str | None, Query()] = None) -> dict[str, Any]:
-        start = Cursor.decode(after, (int,))
-        position = start[0] if start else 0
+        position = place(Cursor.decode(after, (int,)))
         with context.engine.connect() as connection:
             rows = queries.changes_after(connection, position, limit)
         last = rows[-1][0] if rows else position
@@ -165,7 +179,7 @@ def _feed_paths(routes: APIRouter, context: Context) -> None:
     async def stream(request: Request, last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
         start = Cursor.decode(last_event_id, (int,))
         return StreamingResponse(
-            _events(request, context, start[0] if start else None),
+            _events(request, context, place(start) if start else None),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
@@ -179,10 +193,10 @@ async def _events(request: Request, context: Context, position: int | None) -> A
             return queries.changes_after(connection, place, 500)
 
     if position is None:
-        position = await asyncio.to_thread(lambda: definitions.newest_change(context.engine))
+        position = await to_thread(lambda: definitions.newest_change(context.engine))
     yield "retry: 2000\n\n"
     for turn in range(2400):
-        rows = await asyncio.to_thread(read, position)
+        rows = await to_thread(read, position)
         for seq, change in rows:
             yield f"id: {Cursor.encode([seq])}\nevent: segment.changed\ndata: {encode(change).decode()}\n\n"
             position = seq

@@ -6,16 +6,17 @@ whose value lies beyond its edges under the new numbers.
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, insert, or_, select
 
 from services.segment import measured, tables
-from services.segment.definition import Scale, needs, population
+from services.segment.customers import everybody
+from services.segment.definition import Scale, population
 from services.segment.definition.population import measured as measured_of
 from services.segment.ladder import NOWHERE, Memory, edges
-from services.segment.model import Population, Recheck, Ruleset
+from services.segment.model import Population, Recheck, Ruled, Ruleset
 from services.segment.population import Company, load_population, load_ruleset, save_company
-from services.segment.queries import everybody
 from shared.events.money import exponent
 from shared.events.times import from_ms
 
@@ -26,7 +27,7 @@ SLACK = 1e-9
 
 def wanted(ruleset: Ruleset) -> frozenset[str]:
     """All numbers of the population that the definitions in force need."""
-    return frozenset[str]().union(*(needs(rule.definition) for rule in ruleset.rules))
+    return frozenset[str]().union(*(rule.needs for rule in ruleset.rules))
 
 
 def close(connection: Connection, company: Company, day: int) -> Sequence[Recheck]:
@@ -46,8 +47,7 @@ def begin(connection: Connection, company: Company, day: int, at_ms: int) -> Seq
     """Close a day without a day before it: measured from all buckets."""
     company.closed_day = day
     for attribute in company.measured:
-        if measured.window(attribute) is not None:
-            measured.rebuild(connection, attribute, day)
+        measured.rebuild(connection, attribute, day)
     return _measure(connection, company, at_ms)
 
 
@@ -63,7 +63,7 @@ def _measure(connection: Connection, company: Company, at_ms: int) -> Sequence[R
     company.dirty = False
     company.again_at = at_ms
     save_company(connection, company)
-    names = set(_candidates(connection, ruleset, now, former, scale, at_ms))
+    names = set(_candidates(connection, ruleset, company, (now, former), at_ms))
     if now and not former:
         names |= {customer.profile_id for customer in everybody(connection) if customer.facts is not None}
     return [Recheck(profile_id=name, at=from_ms(at_ms)) for name in sorted(names)]
@@ -79,22 +79,25 @@ def _keep(connection: Connection, day: int, numbers: Population) -> None:
 
 
 def _candidates(
-    connection: Connection, ruleset: Ruleset, now: Population, former: Population, scale: int, at_ms: int
+    connection: Connection, ruleset: Ruleset, company: Company, numbers: tuple[Population, Population], at_ms: int
 ) -> Iterator[str]:
+    now, former = numbers
     if not former:
         return
     for rule in ruleset.rules:
         definition = rule.definition
-        unit = _unit(definition.scale, now, scale) if definition.scale is not None else None
-        if definition.scale is not None and unit is not None:
-            yield from _beyond_edges(connection, definition.name, definition.scale, now, *unit)
-        elif any(now.get(need) != former.get(need) for need in needs(definition)):
+        unit = _unit(definition.scale, now, 10 ** exponent(company.currency)) if definition.scale is not None else None
+        if unit is not None:
+            yield from _beyond_edges(connection, rule, now, company.closed_day or 0, unit)
+        elif any(now.get(need) != former.get(need) for need in rule.needs):
             yield from _turned(connection, definition.name, definition.scale, now, at_ms)
 
 
 def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None:
     """The measured attribute behind a scale and how much of it is one unit of the scale; None when not linear."""
     name = scale.attribute.name
+    if name == measured.GAP:
+        return None
     if scale.fixed is None:
         return name, float(minor if name.startswith("revenue_") else 1)
     base = name.removesuffix("_to_average")
@@ -105,24 +108,41 @@ def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None
 
 
 def _beyond_edges(
-    connection: Connection, segmentation: str, scale: Scale, now: Population, attribute: str, unit: float
+    connection: Connection, rule: Ruled, now: Population, closed_day: int, unit: tuple[str, float]
 ) -> Iterator[str]:
+    scale = rule.definition.scale
+    assert scale is not None
+    attribute, size = unit
     borders = scale.borders(now)
-    member, rolling = tables.membership, tables.rolling
-    joined = member.outerjoin(
-        rolling, (rolling.c.profile_id == member.c.profile_id) & (rolling.c.attribute == attribute)
-    )
-    value = func.coalesce(rolling.c.value, 0)
-    query = select(member.c.profile_id).select_from(joined).where(member.c.segmentation == segmentation)
+    member = tables.membership
+    joined, values = _with_values(attribute, closed_day)
+    query = select(member.c.profile_id).select_from(joined).where(member.c.segmentation == rule.definition.name)
     yield from _names(connection, query.where(or_(member.c["class"].is_(None), member.c.pending == 1)))
     if borders is None:
         return
     for place, name in enumerate(scale.ladder.classes):
-        low = borders.down[place - 1] * unit * (1 + SLACK) if place > 0 else None
-        high = borders.up[place] * unit * (1 - SLACK) if place < len(borders.up) else None
-        beyond = [value < low] if low is not None else []
-        beyond += [value >= high] if high is not None else []
+        beyond: list[ColumnElement[bool]] = []
+        if place > 0:
+            beyond += [value < borders.down[place - 1] * size * (1 + SLACK) for value in values]
+        if place < len(borders.up):
+            beyond += [value >= borders.up[place] * size * (1 - SLACK) for value in values]
         yield from _names(connection, query.where((member.c["class"] == name) & or_(*beyond)))
+
+
+def _with_values(attribute: str, closed_day: int) -> tuple[FromClause, list[ColumnElement[Any]]]:
+    """Memberships with the value as of the last close, and with that of today when today counts already."""
+    member, rolling, bucket = tables.membership, tables.rolling, tables.feature_day
+    joined = member.outerjoin(
+        rolling, (rolling.c.profile_id == member.c.profile_id) & (rolling.c.attribute == attribute)
+    )
+    value = func.coalesce(rolling.c.value, 0)
+    held = measured.window(attribute)
+    if held is None:
+        return joined, [value]
+    total = func.sum(bucket.c[held.column]).label("total")
+    since = select(bucket.c.profile_id, total).where(bucket.c.day > closed_day).group_by(bucket.c.profile_id).subquery()
+    joined = joined.outerjoin(since, since.c.profile_id == member.c.profile_id)
+    return joined, [value, value + func.coalesce(since.c.total, 0)]
 
 
 def _names(connection: Connection, query: Select[str]) -> Iterator[str]:

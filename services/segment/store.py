@@ -1,14 +1,14 @@
 """How the states of a batch are loaded and saved: a fixed number of statements, whatever the size of the batch."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, update
 
 from services.segment import tables
-from services.segment.attributes import Facts
+from services.segment.customers import chunks, encode_customer, load_customers
+from services.segment.features import save_features
 from services.segment.feed import as_event
-from services.segment.measured import Moved, follow
 from services.segment.model import (
     Customer,
     Due,
@@ -34,13 +34,6 @@ from shared.events.envelope import encode
 from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
 from shared.runtime.alignment import end
-
-DAY_MS = 86_400_000
-CHUNK = 500
-"""Bind values a statement: below every limit of both databases."""
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Customer)
 
 
 class Work:
@@ -71,6 +64,7 @@ class Work:
             ruleset=self.ruleset,
             population=self.population,
             former=self.former,
+            closed_day=self.company.closed_day,
         )
 
     def replace(self, before: State, after: State) -> None:
@@ -106,22 +100,6 @@ def load(connection: Connection, events: Sequence[SegmentEvent]) -> Work:
     return Work(load_customers(connection, names), ruleset, population, company)
 
 
-def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
-    """Customers by profile id; those not known are absent."""
-    found: dict[str, Customer] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
-        for (body,) in rows:
-            customer = _decoder.decode(body)
-            found[customer.profile_id] = customer
-    return found
-
-
-def decode_customer(body: bytes) -> Customer:
-    """A stored customer."""
-    return _decoder.decode(body)
-
-
 def save(connection: Connection, work: Work) -> None:
     """Write what changed: customers, memberships, timers, history, day buckets, measured attributes, marks."""
     touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
@@ -129,21 +107,15 @@ def save(connection: Connection, work: Work) -> None:
     _save_due(connection, work, touched)
     _save_memberships(connection, work, touched)
     _save_changes(connection, work.changes)
-    _save_features(connection, work, touched)
+    save_features(connection, work.company, work.loaded, touched)
     for mark in work.marks:
         if not mark.open:
             _end(connection, mark.name)
 
 
-def chunks(names: Sequence[str]) -> Iterable[Sequence[str]]:
-    """The names in stretches that fit one statement."""
-    for start in range(0, len(names), CHUNK):
-        yield names[start : start + CHUNK]
-
-
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
     rows = [
-        {"profile_id": c.profile_id, "part": c.part, "ruleset": c.ruleset, "body": _encoder.encode(c)} for c in touched
+        {"profile_id": c.profile_id, "part": c.part, "ruleset": c.ruleset, "body": encode_customer(c)} for c in touched
     ]
     put(connection, tables.customer, rows)
 
@@ -199,35 +171,6 @@ def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged
         for c, history in changes
     ]
     put(connection, tables.change, rows, "refuse")
-
-
-def _save_features(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
-    moved: list[Moved] = []
-    rows = []
-    for c in touched:
-        before = work.loaded.get(c.profile_id)
-        if (
-            before is not None
-            and before.facts is not None
-            and c.facts is not None
-            and _same_days(before.facts, c.facts)
-        ):
-            continue
-        known = before.facts.buckets() if before is not None and before.facts is not None else {}
-        now = c.facts.buckets() if c.facts is not None else {}
-        for day in now.keys() | known.keys():
-            (count, revenue), (had, worth) = now.get(day, (0, 0)), known.get(day, (0, 0))
-            if (count, revenue) != (had, worth):
-                rows.append({"profile_id": c.profile_id, "day": day, "count": count, "revenue": revenue})
-                moved.append(Moved(c.profile_id, day, count - had, revenue - worth))
-    put(connection, tables.feature_day, rows)
-    follow(connection, work.company, work.loaded, touched, moved)
-
-
-def _same_days(one: Facts | None, other: Facts | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.revenues == other.revenues and one.counts == other.counts and one.days == other.days
 
 
 def _end(connection: Connection, name: str) -> None:
