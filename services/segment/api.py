@@ -140,7 +140,7 @@ def _customer_paths(routes: APIRouter, context: Context) -> None:
     async def classes(profile_id: str, at: datetime | None = None) -> dict[str, Any]:
         now = await present(context)
         asked = whole_ms(at if at.tzinfo else at.replace(tzinfo=UTC)) if at else now
-        return await to_thread(_classes, context, profile_id, min(asked, now))
+        return await to_thread(_classes, context, profile_id, asked if asked < now else None, now)
 
     @routes.get("/v1/profiles/{profile_id}/classes/history", dependencies=READ, summary="A customer's class changes")
     def history(profile_id: str, limit: Limit = 100, cursor: CursorText = None) -> dict[str, Any]:
@@ -157,13 +157,13 @@ def _customer_paths(routes: APIRouter, context: Context) -> None:
         }
 
 
-def _classes(context: Context, profile_id: str, at: datetime) -> dict[str, Any]:
+def _classes(context: Context, profile_id: str, past: datetime | None, now: datetime) -> dict[str, Any]:
     with context.engine.connect() as connection:
         customer = queries.customer_of(connection, profile_id)
         if customer is None:
             raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
-        shown = explaining.classes(connection, customer, at)
-    return {"profile_id": profile_id, "at": rfc3339(at), "classes": shown}
+        shown = explaining.classes(connection, customer, past or max(now, customer.as_of))
+    return {"profile_id": profile_id, "at": rfc3339(past or now), "classes": shown}
 
 
 def _feed_paths(routes: APIRouter, context: Context) -> None:

@@ -1,7 +1,7 @@
 """How classes change, and what is worth telling. Pure."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import NamedTuple, assert_never
 
 import msgspec
@@ -32,7 +32,6 @@ from shared.events.times import from_ms, to_ms
 __all__ = ["evolve", "react"]
 
 _Changes = list[SegmentChanged]
-LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 def evolve(state: State, event: SegmentEvent) -> State:
@@ -114,10 +113,11 @@ def _recheck(state: State, recheck: Recheck) -> State:
         return state
     changes: _Changes = []
     standards = _of(state)
-    customer = _at(customer, recheck.at)
     # First what time alone brings, under the numbers before; a definition that needs others has no answer under them.
     rules = [r for r in standards.rules if r.needs <= state.former.keys() or not _placed(customer, r.definition.name)]
-    customer = _evaluate(customer, "time", standards._replace(rules=rules, population=state.former), changes)
+    before = standards._replace(rules=rules, population=state.former)
+    customer = _at(_fire(customer, to_ms(recheck.at) - 1, before, changes), recheck.at)
+    customer = _evaluate(customer, "time", before, changes)
     customer = _evaluate(customer, "population", standards, changes)
     return _with(state, customer, changes, customer.held_by)
 
@@ -145,19 +145,31 @@ def _renewed(customer: Customer, state: State, changes: _Changes) -> Customer:
     if customer.ruleset == ruleset.version:
         return customer
     if customer.facts is not None:
-        stands = customer.as_of
         coming = {rule.definition.name: rule.applied_at for rule in ruleset.rules if _is_new(customer, rule)}
         going = {name: at for name, at in ruleset.dropped.items() if _placed(customer, name)}
-        moments = {stands if customer.held_by else max(at, stands) for at in (*coming.values(), *going.values())}
-        for moment in sorted(moments):
-            met = moment if customer.held_by is None else LATEST
-            known = [rule for rule in ruleset.rules if rule.applied_at <= met or rule.definition.name not in coming]
-            settled = [rule for rule in known if not _is_new(customer, rule)]
-            customer = _fire(customer, to_ms(moment), _of(state)._replace(rules=settled), changes)
-            left = {name: customer.memberships[name] for name, at in going.items() if at <= met}
-            customer = _leave(_at(customer, moment), left, max(moment, customer.as_of), "definition", changes)
-            customer = _evaluate(customer, "definition", _of(state)._replace(rules=known), changes)
+        stands, held = customer.as_of, customer.held_by is not None
+        for moment in sorted({stands if held else max(at, stands) for at in (*coming.values(), *going.values())}):
+            ahead = {name for name, at in coming.items() if at > moment and not held}
+            left = [name for name, at in going.items() if at <= moment or held]
+            customer = _turned(customer, state, moment, (ahead, left), changes)
     return msgspec.structs.replace(customer, ruleset=ruleset.version)
+
+
+def _turned(
+    customer: Customer,
+    state: State,
+    moment: datetime,
+    moves: tuple[Collection[str], Collection[str]],
+    changes: _Changes,
+) -> Customer:
+    """The customer after definitions turned at a moment: those `ahead` have not come yet, those `left` are gone."""
+    ahead, left = moves
+    standards = _of(state)
+    rules = [rule for rule in standards.rules if rule.definition.name not in ahead]
+    settled = [rule for rule in rules if not _is_new(customer, rule)]
+    customer = _at(_fire(customer, to_ms(moment), standards._replace(rules=settled), changes), moment)
+    customer = _leave(customer, {n: customer.memberships[n] for n in left}, customer.as_of, "definition", changes)
+    return _evaluate(customer, "definition", standards._replace(rules=rules), changes)
 
 
 def _is_new(customer: Customer, rule: Ruled) -> bool:
