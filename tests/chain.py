@@ -16,6 +16,7 @@ from services.segment.service import SERVICE as SEGMENT
 from shared.database import create_tables, open_sqlite, runtime_tables, transaction
 from shared.events.envelope import Event, encode
 from shared.events.outgoing import Outgoing
+from shared.events.times import EPOCH, from_ms
 from shared.log import Record, TopicPartition
 from shared.runtime.processor import Slice, claim, fire, process
 from shared.runtime.service import Service, Watermark
@@ -47,26 +48,31 @@ class Stage:
         self._claim, _ = claim(engine, TopicPartition(service.consumes[0], 0), "test")
 
     def feed(self, records: Sequence[Outgoing]) -> list[Outgoing]:
-        """Apply some records as one batch; what follows from them."""
-        start, topic = self._claim.position.offset, self.service.consumes[0]
-        read = [
-            Record(topic, 0, start + place, 0, record.key, record.value, record.headers)
-            for place, record in enumerate(records)
-        ]
-        applied = process(self.engine, self.service, [Slice(self._claim, read)])
-        assert not applied.rejected, applied.rejected
-        assert not applied.held
-        (self._claim,) = applied.claims
-        return list(applied.said)
+        """Apply some records as one batch, or as several where an import waits for the close of a day."""
+        said: list[Outgoing] = []
+        while records:
+            start, topic = self._claim.position.offset, self.service.consumes[0]
+            read = [
+                Record(topic, 0, start + place, 0, record.key, record.value, record.headers)
+                for place, record in enumerate(records)
+            ]
+            applied = process(self.engine, self.service, [Slice(self._claim, read)])
+            assert not applied.rejected, applied.rejected
+            (self._claim,) = applied.claims
+            said += applied.said
+            records = records[self._claim.position.offset - start :]
+            for waits in applied.held.values():
+                said += self.tick(EPOCH, from_ms(waits))
+        return said
 
-    def tick(self, now: datetime) -> list[Outgoing]:
-        """Let time go on to a moment; what follows from it."""
+    def tick(self, now: datetime, history: datetime | None = None) -> list[Outgoing]:
+        """Let time go on to a moment, that of an open import to another; what follows from it."""
         timers = self.service.timers
         assert timers is not None
         said: list[Outgoing] = []
         while True:
             with transaction(self.engine) as connection:
-                events = timers.due(connection, Watermark(live=now), 2000)
+                events = timers.due(connection, Watermark(live=now, history=history), 2000)
                 if events is None:
                     return said
                 said += fire(self.service, events, connection)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, func, insert, or_, select
 
 from services.segment import measured, tables
 from services.segment.customers import everybody
@@ -88,7 +88,8 @@ def _candidates(
         definition = rule.definition
         unit = _unit(definition.scale, now, 10 ** exponent(company.currency)) if definition.scale is not None else None
         if unit is not None:
-            yield from _beyond_edges(connection, rule, now, company.closed_day or 0, unit)
+            fresh = not rule.needs <= former.keys()
+            yield from _beyond_edges(connection, rule, now, (company.closed_day or 0, fresh), unit)
         elif any(now.get(need) != former.get(need) for need in rule.needs):
             yield from _turned(connection, definition.name, definition.scale, now, at_ms)
 
@@ -108,25 +109,33 @@ def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None
 
 
 def _beyond_edges(
-    connection: Connection, rule: Ruled, now: Population, closed_day: int, unit: tuple[str, float]
+    connection: Connection, rule: Ruled, now: Population, close: tuple[int, bool], unit: tuple[str, float]
 ) -> Iterator[str]:
+    """Who may stand elsewhere under the numbers of a close. Of those in no class nobody does, unless the numbers that
+    the definition needs are `fresh`; without them nobody keeps his class."""
     scale = rule.definition.scale
     assert scale is not None
     attribute, size = unit
+    closed_day, fresh = close
     borders = scale.borders(now)
     member = tables.membership
     joined, values = _with_values(attribute, closed_day)
-    query = select(member.c.profile_id).select_from(joined).where(member.c.segmentation == rule.definition.name)
-    yield from _names(connection, query.where(or_(member.c["class"].is_(None), member.c.pending == 1)))
+    wanted = [member.c.pending == 1]
+    if fresh:
+        wanted.append(member.c["class"].is_(None))
     if borders is None:
-        return
-    for place, name in enumerate(scale.ladder.classes):
+        wanted.append(member.c["class"].is_not(None))
+    for place, name in enumerate(scale.ladder.classes if borders is not None else ()):
+        assert borders is not None
         beyond: list[ColumnElement[bool]] = []
         if place > 0:
             beyond += [value < borders.down[place - 1] * size * (1 + SLACK) for value in values]
         if place < len(borders.up):
             beyond += [value >= borders.up[place] * size * (1 - SLACK) for value in values]
-        yield from _names(connection, query.where((member.c["class"] == name) & or_(*beyond)))
+        wanted.append((member.c["class"] == name) & or_(*beyond))
+    query = select(member.c.profile_id).select_from(joined)
+    query = query.where((member.c.segmentation == rule.definition.name) & or_(*wanted))
+    yield from connection.execute(query).scalars()
 
 
 def _with_values(attribute: str, closed_day: int) -> tuple[FromClause, list[ColumnElement[Any]]]:
@@ -143,11 +152,6 @@ def _with_values(attribute: str, closed_day: int) -> tuple[FromClause, list[Colu
     since = select(bucket.c.profile_id, total).where(bucket.c.day > closed_day).group_by(bucket.c.profile_id).subquery()
     joined = joined.outerjoin(since, since.c.profile_id == member.c.profile_id)
     return joined, [value, value + func.coalesce(since.c.total, 0)]
-
-
-def _names(connection: Connection, query: Select[str]) -> Iterator[str]:
-    for (name,) in connection.execute(query):
-        yield name
 
 
 def _turned(

@@ -34,9 +34,8 @@ def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Cu
 
 def everybody(connection: Connection) -> Iterator[Customer]:
     """All customers, streamed."""
-    rows = connection.execution_options(yield_per=500).execute(
-        select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
-    )
+    query = select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
+    rows = connection.execute(query, execution_options={"yield_per": 500})
     for (body,) in rows:
         yield _decoder.decode(body)
 

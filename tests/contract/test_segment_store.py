@@ -11,9 +11,10 @@ from msgspec.json import encode
 from sqlalchemy import Engine, select
 
 from services.segment import tables
+from services.segment.population import load_population
 from shared.events.outgoing import Outgoing
 from shared.events.profiles import Removal
-from tests.builders import interaction, moment, purchase
+from tests.builders import identified, interaction, moment, purchase, refund
 from tests.chain import Chain, opened
 
 POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
@@ -106,6 +107,91 @@ def test_a_chain_goes_on_when_a_definition_comes_back(engine: Engine) -> None:
     assert [one["to"] for one in found] == ["few", None, "few", "many"]
     assert [one["version"] for one in found] == [1, 2, 3, 4]
     assert all(former["to"] == later["from"] for former, later in pairwise(found))
+
+
+def shares(cuts: list[str], *classes: str) -> dict[str, object]:
+    return {"segmentation": "shares", "share": {"attribute": "revenue_28d", "cuts": cuts, "classes": list(classes)}}
+
+
+def test_who_is_told_of_late_has_his_value_of_today(engine: Engine) -> None:
+    chain = Chain(engine).only(shares(["50%"], "much", "little"))
+    chain.feed(purchase(BEN, "100", at=99 * DAY))
+    chain.tick(day(101))
+    chain.feed(purchase(ANA, "300", at=2 * DAY))
+    chain.tick(day(101))
+    assert chain.classes()["C1"]["shares"] == "little"
+    assert [(c["to"], c["occurred_at"], c["cause"]) for c in chain.history("shares", "C1")] == [
+        ("much", "2026-03-04T09:00:00Z", "event"),
+        ("little", "2026-04-01T00:00:00Z", "time"),
+    ]
+
+
+def test_new_numbers_meet_what_was_bought_today(engine: Engine) -> None:
+    chain = Chain(engine).only(shares(["50%"], "much", "little"))
+    chain.feed(purchase(BEN, "100", at=0), purchase(ANA, "10", at=0))
+    chain.tick(day(1))
+    chain.feed(purchase(ANA, "60", at=1 * DAY))
+    chain.tick(day(1))
+    assert chain.classes()["C1"]["shares"] == "little"
+    chain.feed(refund(BEN, "60", at=5))
+    chain.tick(day(1))
+    assert chain.classes()["C1"]["shares"] == "much"
+
+
+def test_when_nobody_has_a_share_nobody_keeps_a_class(engine: Engine) -> None:
+    chain = Chain(engine).only(shares(["50%"], "much", "little"))
+    chain.feed(purchase(ANA, "10", at=0))
+    chain.tick(day(2))
+    assert chain.classes()["C1"]["shares"] == "much"
+    chain.tick(day(40))
+    assert chain.classes()["C1"] == {}
+
+
+RHYTHM = {"segmentation": "rhythm", "classes": [{"name": "quick", "when": "usual_gap_to_median < 0.9"}]}
+
+
+def median(chain: Chain) -> float:
+    with chain.engine.connect() as connection:
+        return load_population(connection)["median:usual_gap_days_median"]
+
+
+def test_the_median_gap_is_that_of_the_last_closed_day(engine: Engine) -> None:
+    chain = Chain(engine).only(RHYTHM)
+    chain.feed(*(purchase(who, at=at * DAY) for who, at in ((ANA, 0), (ANA, 10), (BEN, 0), (BEN, 4))))
+    chain.tick(day(20))
+    assert median(chain) == 7
+    chain.feed(purchase(BEN, at=20 * DAY))
+    chain.feed(purchase(ANA, at=5 * DAY))
+    chain.tick(day(20))
+    assert median(chain) == 4.5, "what was told of late counts at once, what was bought today from midnight on"
+    chain.tick(day(21))
+    assert median(chain) == (5 + 10) / 2
+    chain.put({**RHYTHM, "classes": [{"name": "any", "when": "reachable"}]}, at=day(21))
+    chain.put(RHYTHM, at=day(21))
+    chain.tick(day(21))
+    assert median(chain) == (5 + 10) / 2
+
+
+def test_a_batch_across_midnight_does_not_change_the_day_before(engine: Engine) -> None:
+    chain = Chain(engine).only(RHYTHM)
+    chain.feed(*(purchase(who, at=at * DAY) for who, at in ((ANA, 0), (ANA, 10), (BEN, 0), (BEN, 4))))
+    chain.tick(day(19))
+    chain.feed(purchase(BEN, at=19.2 * DAY), purchase(BEN, at=20.2 * DAY))
+    chain.tick(day(20.5))
+    assert median(chain) == (10 + (4 + 15) / 2) / 2
+
+
+def test_a_share_of_a_trait_follows_it(engine: Engine) -> None:
+    worth = {"segmentation": "worth", "share": {"attribute": "traits.worth", "cuts": ["60%"], "classes": ["A", "B"]}}
+    chain = Chain(engine).only()
+    chain.feed(identified(ANA, worth=80), purchase(ANA), identified(BEN, worth=20), purchase(BEN))
+    chain.tick(day(1))
+    chain.put(worth, at=day(1))
+    chain.tick(day(2))
+    assert {name: held["worth"] for name, held in chain.classes().items()} == {"C1": "A", "C2": "B"}
+    chain.feed(identified(BEN, at=2 * DAY, worth=500))
+    chain.tick(day(3))
+    assert {name: held["worth"] for name, held in chain.classes().items()} == {"C1": "B", "C2": "A"}
 
 
 def test_of_who_is_erased_no_feature_stays(engine: Engine) -> None:
