@@ -200,7 +200,7 @@ def _measure_gaps(connection: Connection, day: int, whose: str) -> None:
     connection.execute(
         text(
             f"INSERT INTO rolling (attribute, profile_id, value) SELECT :attribute, f.profile_id, f.gap_median "
-            f"FROM features f WHERE f.gap_median IS NOT NULL AND {whose} AND NOT {later} "
+            f"FROM features f WHERE f.gap_median IS NOT NULL AND {whose} "
             f"ON CONFLICT (attribute, profile_id) DO UPDATE SET value = excluded.value"
         ),
         {"attribute": GAP, "day": day},
