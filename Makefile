@@ -9,12 +9,15 @@ LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-ver
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test check fmt bench lock
+.PHONY: setup run test import-test check fmt fuzz bench lock revision
 
 setup: $(VENV)/.installed
 
 run: $(VENV)/.installed
 	@exec $(BIN)/cartera up $(ARGS)
+
+import-test: $(VENV)/.installed-dev
+	IMPORT_ROWS=1000000 $(BIN)/python -m pytest tests/system/test_import.py -k killed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
@@ -29,6 +32,15 @@ check: $(VENV)/.installed-dev
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# make revision OWNER=profile WHAT="What changes": the draft of a migration, from what the tables in the code are now.
+revision: $(VENV)/.installed-dev
+	$(BIN)/python -m services.migrate "$(OWNER)" "$(WHAT)"
+	$(BIN)/ruff format --quiet services shared
+
+# 10,000 hostile requests to each path by which events come in; FUZZ_SEED chooses others.
+fuzz: $(VENV)/.installed-dev
+	FUZZ_REQUESTS=10000 $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)

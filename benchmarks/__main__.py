@@ -3,9 +3,16 @@
 import json
 import sys
 
-from benchmarks import latency, replay
+from benchmarks import ingest, latency, log, replay, stores, timers
 
-ALL = {"replay": replay.measure, "latency": latency.measure}
+ALL = {
+    "ingest": ingest.measure,
+    "replay": replay.measure,
+    "latency": latency.measure,
+    "timers": timers.measure,
+    "log": log.measure,
+    "stores": stores.measure,
+}
 
 
 def main(names: list[str]) -> int:

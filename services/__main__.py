@@ -10,7 +10,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services import composition, remote, replay
+from services import composition, privacy, remote, replay, topics
+from services import migrate as migrations
+from services.commands import applying, dead_letters
+from services.commands.importing import import_
+from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
 from shared import telemetry
 from shared.config import Settings, read_settings
@@ -23,14 +27,17 @@ app = typer.Typer(
     epilog="`cartera settings` lists the environment variables. Exit codes: 0 done, 1 failed, 2 wrong use.",
 )
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
-letters_app = typer.Typer(no_args_is_help=True, help="Rejected events: look, replay.")
 app.add_typer(keys_app, name="keys")
-app.add_typer(letters_app, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command("import")(import_)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 picks a free one.", min=0, max=65535)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Email = Annotated[str | None, typer.Option(help="The customer with this e-mail address.")]
+CustomerId = Annotated[str | None, typer.Option(help="The customer with this customer_id.")]
+ProfileId = Annotated[str | None, typer.Option(help="The customer with this profile id.")]
 out = Console()
 
 
@@ -106,53 +113,39 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Put segmentations, campaigns, templates and settings from YAML in force."""
-    results = remote.apply(remote.Client(_settings(data), url), paths, dry_run)
+    results = applying.apply(remote.Client(_settings(data), url), paths, dry_run)
     if as_json:
         _print_json(results)
     else:
-        remote.show_applied(out, results)
+        applying.show(out, results)
     if any(row["status"] == "refused" for row in results):
         raise typer.Exit(1)
 
 
-@letters_app.command("list")
-def list_letters(
+@app.command()
+def export(email: Email = None, customer_id: CustomerId = None, profile: ProfileId = None, data: Data = None) -> None:
+    """Print all that is kept of a customer, as JSON: record, evidence, events, classes, messages."""
+    client = remote.Client(_settings(data))
+    _print_json(privacy.export(client, privacy.profile_of(client, email, customer_id, profile)))
+
+
+@app.command()
+def erase(
+    email: Email = None,
+    customer_id: CustomerId = None,
+    profile: ProfileId = None,
     data: Data = None,
-    state: str | None = None,
-    code: str | None = None,
-    source: str | None = None,
     as_json: Json = False,
 ) -> None:
-    """The rejected events, newest first."""
-    query = {"state": state, "code": code, "source": source, "limit": "1000"}
-    found = remote.Client(_settings(data)).get("/v1/dead-letters", query)["dead_letters"]
-    if as_json:
-        _print_json(found)
-        return
-    for row in found:
-        first = row["errors"][0] if row["errors"] else {}
-        out.print(
-            f"{row['id']}  {row['received_at']}  {row['state']}  {row['code']}  {first.get('detail', '')}",
-            highlight=False,
-        )
-    out.print(f"{len(found)} dead letters", highlight=False)
-
-
-@letters_app.command("show")
-def show_letter(letter_id: str, data: Data = None) -> None:
-    """One rejected event with its reasons and its original."""
-    _print_json(remote.Client(_settings(data)).get(f"/v1/dead-letters/{letter_id}"))
-
-
-@letters_app.command("replay")
-def replay_letters(ids: list[str], data: Data = None, as_json: Json = False) -> None:
-    """Send rejected events in again, repaired or because they are accepted now; a second time changes nothing."""
+    """Erase a customer from every store, topic and log; the receipt tells what each removed. There is no way back."""
     client = remote.Client(_settings(data))
-    answers = [client.post(f"/v1/dead-letters/{letter}/replay") for letter in ids]
+    receipt = privacy.erase(client, privacy.profile_of(client, email, customer_id, profile))
     if as_json:
-        _print_json(answers)
+        _print_json(receipt)
     else:
-        out.print(f"{len(answers)} replayed", highlight=False)
+        privacy.show(out, receipt)
+    if receipt["state"] != "complete":
+        raise typer.Exit(1)
 
 
 @keys_app.command("create")
@@ -191,11 +184,68 @@ def revoke_key(key_id: str, data: Data = None) -> None:
     out.print("revoked", highlight=False)
 
 
+@app.command("topics")
+def settle_topics(
+    check: Annotated[bool, typer.Option("--check", help="Create nothing, only compare.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="The plan; else /etc/cartera/topics.yaml or deploy/topics.yaml.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Create the Kafka topics that are missing and compare all with the plan; 1 when something differs."""
+    planned = topics.plans(file)
+    telemetry.configure(sys.stderr)
+    log = composition.open_kafka(_settings(None))
+    rows = asyncio.run(topics.settle(log, planned, composition.read_together(), create=not check))
+    if as_json:
+        _print_json(topics.as_json(rows))
+    else:
+        topics.show(out, rows)
+    if any(row.state in ("missing", "differs") for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only tell what is missing; then exit code 1.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Only print the statements, to be run by someone else.")] = False,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the tables of all databases up to date. Every start does it too; this does it before, or looks."""
+    engine_of = composition.engine_of(_settings(data))
+    if sql:
+        typer.echo(migrations.as_sql(engine_of), nl=False)
+        return
+    lines = migrations.missing(engine_of) if check else migrations.apply(engine_of)
+    if as_json:
+        _print_json({"missing" if check else "applied": lines})
+    else:
+        out.print("\n".join(lines) or "everything is up to date", highlight=False, soft_wrap=True)
+    if check and lines:
+        raise typer.Exit(1)
+
+
 @app.command()
 def openapi(data: Data = None) -> None:
     """Print the OpenAPI document of all services."""
     platform, _ = composition.compose(_settings(data), tuple(composition.SERVICES), "http://127.0.0.1:8000")
     _print_json(platform.application().openapi())
+
+
+@app.command()
+def schemas(
+    folder: Annotated[Path | None, typer.Argument(help="Write each as TYPE/VERSION.json into this folder.")] = None,
+) -> None:
+    """Print the JSON Schemas of all event types, or write those that are missing into a folder."""
+    if folder is None:
+        _print_json({kind: schema_of(kind) for kind in VERSIONS})
+        return
+    for kind, version in VERSIONS.items():
+        file = folder / kind / f"{version}.json"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _version(value: bool) -> None:

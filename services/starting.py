@@ -62,7 +62,9 @@ async def start(what: Start, out: Console) -> None:
 
 
 def _sample(what: Start, folder: Path) -> dict[str, Any] | None:
-    """The anchor of the sample when this data folder has one or is to get one."""
+    """The anchor of the sample when this data folder has one or is to get one; a company's Kafka never does."""
+    if what.settings.log_url is not None:
+        return None
     fresh = not (folder / "log.db").exists()
     if not (folder / "sample.json").exists() and not (what.sample and fresh):
         return None
@@ -80,9 +82,9 @@ def _address(host: str, port: int) -> str:
 def _show_keys(out: Console, first: FirstKeys, folder: Path) -> None:
     if first.created:
         out.print(f"write key  {first.write}\nadmin key  {first.admin}", highlight=False, soft_wrap=True)
-        out.print(
-            f"(shown once; also in {folder / 'keys.json'}, readable by you only)", highlight=False, soft_wrap=True
-        )
+        file = folder / "keys.json"
+        also = f"; also in {file}, readable by you only" if file.exists() else ": keep them"
+        out.print(f"(shown once{also})", highlight=False, soft_wrap=True)
 
 
 async def _follow_sample(

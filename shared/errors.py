@@ -2,6 +2,7 @@
 
 CarteraError
  +- InvalidEvent   the event is wrong for good: dead letter, go on
+ |   +- SetAside   nothing is wrong with this one: it waits as a dead letter until somebody lets it in
  +- Unavailable    another system is away: wait and try again, nothing is lost
  +- Conflict       somebody else was faster: read again and retry at once
 
@@ -30,6 +31,10 @@ class InvalidEvent(CarteraError):
         super().__init__(f"{code}: " + "; ".join(f"{f.pointer or '/'} {f.detail}" for f in faults))
         self.code = code
         self.faults = faults
+
+
+class SetAside(InvalidEvent):
+    """An event that is kept out on purpose, such as one of a source in quarantine; it never stops a consumer."""
 
 
 class Unavailable(CarteraError):

@@ -40,6 +40,8 @@ _DATA: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         optional={"csat": some((1, 5))},
     ),
     "email.opened": st.fixed_dictionaries({"machine": st.booleans()}),
+    "email.bounced": st.fixed_dictionaries({"bounce_type": some(("hard", "soft"))}),
+    "email.delivered": st.just({}),
     "email.unsubscribed": st.just({}),
     "chat.message": st.fixed_dictionaries({"conversation_id": some(("x", "y"))}),
     "chat.ended": st.fixed_dictionaries({"conversation_id": some(("x", "y")), "resolved": st.booleans()}),

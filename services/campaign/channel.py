@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.campaign.model import View
+from shared.events.profiles import Known
 
 ADDRESS = {"email": "email", "sms": "phone", "webhook": None}
 """The identifier a channel needs; None: it needs none."""
@@ -22,11 +23,17 @@ class Choice(NamedTuple):
 
 
 def address_of(view: View, channel: str) -> str | None:
-    """Where the channel reaches the customer: his first identifier of its kind; a webhook takes the profile id."""
-    kind = ADDRESS[channel]
-    if kind is None:
+    """Where the channel reaches the customer: his newest identifier of its kind; a webhook takes the profile id."""
+    if ADDRESS[channel] is None:
         return view.profile_id
-    return next((known.value for known in view.identifiers if known.kind == kind), None)
+    known = known_address(view, channel)
+    return None if known is None else known.value
+
+
+def known_address(view: View, channel: str) -> Known | None:
+    """The identifier a channel writes to: of several the one that became known last."""
+    mine = [known for known in view.identifiers if known.kind == ADDRESS[channel]]
+    return max(mine, key=lambda known: (known.first_seen_at, known.value), default=None)
 
 
 def evidence(view: View) -> Mapping[str, tuple[int, int]]:

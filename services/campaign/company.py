@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.campaign.definition import DefinitionError, duration, duration_text, unknown_fields
+from services.campaign.definition import DefinitionError, duration, unknown_fields
 from shared.errors import Fault
 
 DAY_MS = 86_400_000
@@ -32,14 +32,24 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
     reaction_window_ms: int = DAY_MS
     timezone: str = "UTC"
     currency: str = "EUR"
+    track_clicks: bool = True
 
 
-FIELDS = ("consent", "quiet_hours", "caps", "reaction_window", "timezone", "currency")
+DEFAULTS: Mapping[str, Any] = {
+    "consent": "opt_in",
+    "quiet_hours": "21:00-08:00",
+    "caps": {"marketing": "3 per 7d"},
+    "reaction_window": "24h",
+    "timezone": "UTC",
+    "currency": "EUR",
+    "track_clicks": True,
+}
+"""The settings that hold until others are put, as they are written."""
 
 
 def parse_company(document: Mapping[str, Any]) -> Company:
     """Read a settings document; what it leaves out keeps its default. Raises DefinitionError."""
-    faults = unknown_fields(document, FIELDS)
+    faults = unknown_fields(document, DEFAULTS)
     given: dict[str, Any] = {}
     for name, (field, read) in _READERS.items():
         if name not in document:
@@ -51,19 +61,6 @@ def parse_company(document: Mapping[str, Any]) -> Company:
     if faults:
         raise DefinitionError(faults)
     return Company(**given)
-
-
-def company_document(company: Company) -> dict[str, Any]:
-    """The document that parses to these settings."""
-    quiet = company.quiet
-    return {
-        "consent": company.consent,
-        "quiet_hours": f"{_clock(quiet[0])}-{_clock(quiet[1])}" if quiet else None,
-        "caps": {name: f"{cap.count} per {duration_text(cap.window_ms)}" for name, cap in company.caps.items()},
-        "reaction_window": duration_text(company.reaction_window_ms),
-        "timezone": company.timezone,
-        "currency": company.currency,
-    }
 
 
 def zone_of(name: object) -> ZoneInfo | None:
@@ -90,10 +87,6 @@ def quiet_until(moment: datetime, quiet: tuple[int, int] | None, zone: ZoneInfo)
     wall = datetime.combine(day, time(end // 60, end % 60), tzinfo=zone)
     until = wall.astimezone(UTC)
     return until if until > moment else wall.replace(fold=1).astimezone(UTC)
-
-
-def _clock(minutes: int) -> str:
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
 def _consent(value: object) -> str:
@@ -142,6 +135,12 @@ def _currency(value: object) -> str:
     return str(value)
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 _READERS: Mapping[str, tuple[str, Any]] = {
     "consent": ("consent", _consent),
     "quiet_hours": ("quiet", _quiet),
@@ -149,4 +148,5 @@ _READERS: Mapping[str, tuple[str, Any]] = {
     "reaction_window": ("reaction_window_ms", duration),
     "timezone": ("timezone", _timezone),
     "currency": ("currency", _currency),
+    "track_clicks": ("track_clicks", _flag),
 }

@@ -12,6 +12,7 @@ from services.campaign.definition import Campaign
 from services.campaign.model import (
     FAILED,
     HELD,
+    HOLD_OUT,
     OPEN,
     PLANNED,
     REFUSED,
@@ -31,6 +32,7 @@ from services.campaign.model import (
     State,
 )
 from services.campaign.occasion import ANSWERED, Occasion, message_id, of_change, of_event
+from services.campaign.tracking import advanced, awaits_goal, passed, told_of
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms, rfc3339, to_ms
 
@@ -42,7 +44,7 @@ _replace = msgspec.structs.replace
 
 def evolve(state: State, event: CampaignEvent) -> State:
     """The customer after an event. His timers that fell due before it are decided first, as of their own moments."""
-    customer = _settled(state.customer)
+    customer = _settled(state.customer, event)
     if isinstance(event, ProfileSeen | ClassChanged):
         customer = _fire_before(customer, state.policy, event.time)
     match event:
@@ -63,22 +65,30 @@ def react(before: State, after: State) -> tuple[Outgoing, ...]:
     """One `messages` event per message that reached a state that others see, and the mail itself as an interaction."""
     if before.customer.messages is after.customer.messages:
         return ()
-    known = {message.message_id: message.revision for message in before.customer.messages}
+    known = {message.message_id: message for message in before.customer.messages}
     said: list[Outgoing] = []
-    for message in after.customer.messages:
-        if known.get(message.message_id) == message.revision or message.state == SENDING:
-            continue
-        said.append(told(message))
-        if message.state == SENT and message.channel == "email" and message.history is None:
-            said.append(as_interaction(message, after.customer))
+    for now in after.customer.messages:
+        for message in passed(known.get(now.message_id), now):
+            if message.state == SENDING:
+                continue
+            said.append(told(message))
+            if message.state == SENT and message.channel == "email" and message.history is None:
+                mail = as_interaction(message, after.customer.view)
+                said += [] if mail is None else [mail]
     return tuple(said)
 
 
-def _settled(customer: Customer) -> Customer:
-    """Without the messages that were finished before: the ledger has them."""
-    if all(message.state in OPEN for message in customer.messages):
-        return customer
-    return _replace(customer, messages=tuple(m for m in customer.messages if m.state in OPEN))
+def _settled(customer: Customer, event: CampaignEvent) -> Customer:
+    """Without the messages that were finished before, but for those that may still reach their goal."""
+    about, now_ms = getattr(event, "about", None), to_ms(event.time)
+    kept = tuple(
+        message
+        for message in customer.messages
+        if message.state in OPEN
+        or message.message_id == about
+        or (message.profile_id == customer.profile_id and awaits_goal(message, now_ms))
+    )
+    return customer if len(kept) == len(customer.messages) else _replace(customer, messages=kept)
 
 
 def _with(customer: Customer, message: Message) -> Customer:
@@ -119,6 +129,7 @@ def _moved(customer: Customer, message: Message, verdict: Verdict, now: datetime
         due_at=message.due_at if verdict.due_at is None else verdict.due_at,
         changed_at=now_ms,
         sent_at=now_ms if verdict.state == SENT else None,
+        decided_at=now_ms if verdict.state == SENDING or verdict.reason == HOLD_OUT else message.decided_at,
         revision=message.revision + 1,
     )
     customer = _with(customer, moved)
@@ -142,9 +153,13 @@ def _counted(customer: Customer, message: Message, now_ms: int) -> Customer:
 def _seen(customer: Customer, policy: Policy, event: ProfileSeen) -> Customer:
     if event.view.version <= customer.version:
         return customer
+    former = customer.view
     customer = _replace(
-        customer, view=event.view, version=event.view.version, gone=None, into=None, record=event.record
+        customer, view=event.view, version=event.view.version, gone=None, into=None, record=event.record, facts=None
     )
+    messages = tuple(told_of(message, event, former) for message in customer.messages)
+    if any(now is not then for now, then in zip(messages, customer.messages, strict=True)):
+        customer = _replace(customer, messages=messages)
     if event.cause_type is None or event.cause_source is None or event.cause_id is None or event.reason == "split":
         return customer
     started = [c for c in policy.campaigns.values() if c.on.event == event.cause_type]
@@ -152,7 +167,7 @@ def _seen(customer: Customer, policy: Policy, event: ProfileSeen) -> Customer:
         return customer
     seen = {"type": event.cause_type, "id": event.cause_id, "time": rfc3339(event.time)}
     key = of_event(event.cause_source, event.cause_id)
-    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), event.history, seen))
+    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), _mute(event, policy), seen))
 
 
 def _changed(customer: Customer, policy: Policy, event: ClassChanged) -> Customer:
@@ -169,7 +184,15 @@ def _changed(customer: Customer, policy: Policy, event: ClassChanged) -> Custome
     if not started:
         return customer
     key = of_change(event.segmentation, event.profile_id, event.version)
-    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), event.history, event.event))
+    return _plan(customer, policy, started, Occasion(key, to_ms(event.time), _mute(event, policy), event.event))
+
+
+def _mute(event: ProfileSeen | ClassChanged, policy: Policy) -> str | None:
+    """The import that keeps an occasion from being answered like a live one."""
+    asked_at = policy.sending.get(event.history or "")
+    if asked_at is not None and asked_at - to_ms(event.time) <= policy.company.reaction_window_ms:
+        return None
+    return event.history
 
 
 def _answers(campaign: Campaign, event: ClassChanged) -> bool:
@@ -193,7 +216,7 @@ def _plan(customer: Customer, policy: Policy, campaigns: list[Campaign], occasio
 
 
 def _messages(campaign: Campaign, profile_id: str, occasion: Occasion) -> Iterator[Message]:
-    at = occasion.at
+    at, goal = occasion.at, campaign.goal
     for number, step in enumerate(campaign.steps):
         waits_live = step.wait_ms > 0 and occasion.history is None
         yield Message(
@@ -210,13 +233,18 @@ def _messages(campaign: Campaign, profile_id: str, occasion: Occasion) -> Iterat
             history=occasion.history,
             started=not waits_live,
             event=occasion.seen,
+            goal_event=goal.event if goal else None,
+            goal_until=at + goal.within_ms if goal else None,
         )
 
 
 def _gone(customer: Customer, event: ProfileGone) -> Customer:
     if event.version < customer.version or customer.gone == "erasure":
         return customer
-    customer = _replace(customer, view=None, version=event.version, gone=event.reason, into=event.into, record=None)
+    customer = _replace(
+        customer, view=None, version=event.version, gone=event.reason, into=event.into, record=None, facts=None
+    )
+    customer = _replace(customer, messages=tuple(m for m in customer.messages if m.state in OPEN))
     for message in customer.messages:
         if message.state in (PLANNED, HELD):
             customer = _moved(customer, message, Verdict(REFUSED, "customer_gone"), event.time)
@@ -246,7 +274,14 @@ def _outcome(customer: Customer, policy: Policy, event: Outcome) -> Customer:
         return customer
     if event.subject is not None:
         message = _replace(message, subject=event.subject)
-    return _moved(customer, message, verdict, now)
+    customer = _moved(customer, message, verdict, now)
+    return _caught_up(customer, message.message_id, to_ms(now))
+
+
+def _caught_up(customer: Customer, message_id: str, now_ms: int) -> Customer:
+    """The news of a message may have come before its own sender told that it was sent."""
+    message = next(m for m in customer.messages if m.message_id == message_id)
+    return _with(customer, advanced(message, now_ms))
 
 
 def _verdict(message: Message, event: Outcome) -> Verdict | None:

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from services.campaign.channel import address_of, favourite
+from services.campaign.channel import address_of, favourite, known_address
 from services.campaign.company import quiet_until, zone_of
 from services.campaign.definition import CHANNELS, Campaign
-from services.campaign.model import HELD, PLANNED, REFUSED, SENDING, Customer, Message, Policy, View
+from services.campaign.model import HELD, HOLD_OUT, PLANNED, REFUSED, SENDING, Customer, Language, Message, Policy, View
 from services.campaign.occasion import held_out
 from shared.events.times import from_ms, to_ms
+
+SOFT_BOUNCES = 3
+"""So many soft bounces in a row are as good as a hard one."""
 
 
 class Verdict(NamedTuple):
@@ -47,10 +50,11 @@ def decide(message: Message, customer: Customer, policy: Policy, now: datetime) 
     return _by_channel(case)
 
 
-def converted(message: Message, view: View, within_ms: int) -> bool:
-    """Whether a purchase followed the message's occasion within the goal's time."""
-    last = view.purchases.last_at
-    return last is not None and 0 < to_ms(last) - message.occurred_at <= within_ms
+def facts_of(customer: Customer, language: Language | None) -> bytes | None:
+    """What audiences ask: made from the record of this batch if there is one, else as it was kept."""
+    if customer.record is None or language is None:
+        return customer.facts
+    return language.facts(customer.record)
 
 
 def claims_within(customer: Customer, category: str, now_ms: int, window_ms: int, but: str = "") -> int:
@@ -80,24 +84,17 @@ def _stopped(case: Case) -> Verdict | None:
     return Verdict(REFUSED, "campaign_paused") if case.campaign.name in case.policy.paused else None
 
 
-def _held_out(case: Case) -> Verdict | None:
-    out = held_out(case.campaign.name, case.message.profile_id, case.campaign.hold_out)
-    return Verdict(REFUSED, "hold_out") if out else None
-
-
 def _converted(case: Case) -> Verdict | None:
-    goal = case.campaign.goal
-    step = case.campaign.steps[case.message.step]
-    if not step.unless_converted or goal is None or not converted(case.message, case.view, goal.within_ms):
-        return None
-    return Verdict(REFUSED, "converted")
+    unless = case.campaign.steps[case.message.step].unless_converted
+    return Verdict(REFUSED, "converted") if unless and case.message.goal_at is not None else None
 
 
 def _audience(case: Case) -> Verdict | None:
     if case.campaign.audience is None:
         return None
     predicate = (case.policy.audiences or {}).get(case.campaign.name)
-    holds = predicate(case.customer.record, case.now) if predicate and case.customer.record else None
+    facts = facts_of(case.customer, case.policy.language)
+    holds = predicate(facts, case.now) if predicate and facts else None
     if holds is None:
         return Verdict(REFUSED, "audience_unknown")
     return None if holds else Verdict(REFUSED, "not_in_audience")
@@ -107,7 +104,6 @@ _BEFORE_CHANNEL: tuple[Callable[[Case], Verdict | None], ...] = (
     _class_changed,
     _too_late,
     _stopped,
-    _held_out,
     _converted,
     _audience,
 )
@@ -150,8 +146,14 @@ def _consented(case: Case, channel: str) -> bool:
 
 
 def _suppressed(view: View, channel: str) -> bool:
-    # the record does not tell hard bounces from soft ones: any bounce stops the address until it changes
-    return channel == "email" and (view.emails.complained > 0 or view.emails.bounced > 0)
+    """A complaint stops e-mails for good, bounces stop the address: one that became known later is tried again."""
+    known = known_address(view, channel)
+    if channel != "email" or known is None:
+        return False
+    emails = view.emails
+    soft = emails.soft_bounced_at if emails.soft_bounced >= SOFT_BOUNCES else None
+    bounces = [at for at in (emails.hard_bounced_at, soft) if at is not None]
+    return emails.complained > 0 or any(known.first_seen_at <= at for at in bounces)
 
 
 def _capped_or_quiet(case: Case, channel: str, why: str) -> Verdict:
@@ -164,6 +166,9 @@ def _capped_or_quiet(case: Case, channel: str, why: str) -> Verdict:
     until = quiet_until(case.now, company.quiet, zone) if zone else None
     if until is not None:
         return Verdict(PLANNED, "quiet_hours", channel, to_ms(until))
+    # last of all: who is held out would have got the message now, so that the two groups differ in nothing else
+    if held_out(case.campaign.name, case.message.profile_id, case.campaign.hold_out):
+        return Verdict(REFUSED, HOLD_OUT, channel)
     return Verdict(SENDING, why, channel)
 
 

@@ -115,8 +115,8 @@ class _Reader:
             return 0
 
 
-def parse_campaign(document: object, *, audiences: bool = False) -> Campaign:
-    """Read a campaign document; an audience needs `audiences` (a rule compiler is at hand). Raises DefinitionError."""
+def parse_campaign(document: object) -> Campaign:
+    """Read a campaign document; the rule of its audience is not looked into. Raises DefinitionError."""
     reader = _Reader()
     if isinstance(document, Mapping) and True in document:
         # YAML 1.1 reads the bare key `on` as true
@@ -128,8 +128,6 @@ def parse_campaign(document: object, *, audiences: bool = False) -> Campaign:
         reader.fault("/campaign", "must be a name of small letters, digits, '-', '_' and '.'")
     limits = reader.mapping(fields.get("limits", {}), "/limits", ("category",))
     audience = fields.get("audience")
-    if audience is not None and not audiences:
-        reader.fault("/audience", "audience is not available here")
     goal = _goal(reader, fields.get("goal"))
     campaign = Campaign(
         name=name,
@@ -173,7 +171,7 @@ def _goal(reader: _Reader, value: object) -> Goal | None:
     if value is None:
         return None
     fields = reader.mapping(value, "/goal", ("event", "within"))
-    event = reader.one_of(fields.get("event"), "/goal/event", ("purchase.completed",))
+    event = reader.one_of(fields.get("event"), "/goal/event", PAYLOADS)
     return Goal(event=event, within_ms=reader.duration(fields.get("within"), "/goal/within"))
 
 

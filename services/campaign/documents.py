@@ -1,17 +1,20 @@
 """Campaigns, templates and settings as documents, and the policy that they make."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.campaign import tables
-from services.campaign.company import Company, parse_company
-from services.campaign.definition import Campaign, parse_campaign
-from services.campaign.model import Audience, Outline, Policy
+from services.campaign.company import DEFAULTS, parse_company
+from services.campaign.definition import Campaign, DefinitionError, parse_campaign
+from services.campaign.model import Audience, Language, Outline, Policy
 from services.campaign.template import Template, parse_template
+from services.campaign.transport import channels_of
+from shared import database
+from shared.errors import CarteraError, Fault
 
 CAMPAIGN, TEMPLATE, SETTINGS, SENDING, SHIPPED = "campaign", "template", "settings", "sending", "shipped"
 COMPANY = "company"
@@ -29,32 +32,28 @@ class Document(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """What the composition root decides: how imports are answered, which channels can be sent, how rules compile."""
+    """What the composition root decides: how imports are answered, what can be sent, how audiences are asked."""
 
     history: str = "mute"
     transports: frozenset[str] = frozenset({"email", "sms", "webhook"})
-    compile_rule: Callable[[str], Audience] | None = None
+    language: Language | None = None
     company: Mapping[str, Any] = {}
 
 
 def deployment_of(settings: Mapping[str, Any]) -> Deployment:
-    """Read the composition root's settings. Without an SMTP server every channel goes to the outbox as files."""
-    company = {name: settings[name] for name in ("currency", "timezone") if settings.get(name)}
+    """Read the composition root's settings."""
+    company = {"currency": settings["currency"]} if settings.get("currency") else {}
     return Deployment(
         history=str(settings.get("send_history") or "mute"),
-        transports=frozenset({"email"}) if settings.get("smtp_url") else frozenset({"email", "sms", "webhook"}),
-        compile_rule=settings.get("compile_rule"),
+        transports=channels_of(settings),
+        language=settings.get("audience_language"),
         company=company,
     )
 
 
 def put(connection: Connection, document: Document) -> None:
     """Insert a document or replace its body and pause mark."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = {**document._asdict(), "paused": int(document.paused)}
-    statement = dialect.insert(tables.document).values(row)
-    changed = {name: statement.excluded[name] for name in ("paused", "updated_at", "body")}
-    connection.execute(statement.on_conflict_do_update(index_elements=["kind", "name"], set_=changed))
+    database.put(connection, tables.document, [{**document._asdict(), "paused": int(document.paused)}])
 
 
 def remove(connection: Connection, kind: str, name: str) -> bool:
@@ -105,33 +104,32 @@ class Rulebooks:
         return self._read[1]
 
     def parse_campaign(self, document: object) -> Campaign:
-        """Read a campaign and compile its audience. Raises DefinitionError, and what the rule compiler raises."""
-        compiler = self.deployment.compile_rule
-        campaign = parse_campaign(document, audiences=compiler is not None)
-        if campaign.audience is not None and compiler is not None:
-            compiler(campaign.audience)
+        """Read a campaign and compile its audience. Raises DefinitionError."""
+        campaign = parse_campaign(document)
+        if campaign.audience is None:
+            return campaign
+        if self.deployment.language is None:
+            raise DefinitionError([Fault("audiences are not available in this installation", "/audience")])
+        try:
+            self.deployment.language.compile(campaign.audience)
+        except CarteraError as error:
+            raise DefinitionError([Fault(str(error), "/audience")]) from error
         return campaign
 
 
 def parse(documents: Sequence[Document], deployment: Deployment) -> Rulebook:
     """The rulebook of a set of documents."""
-    compiler = deployment.compile_rule
     bodies = {(d.kind, d.name): json.loads(d.body) for d in documents}
-    campaigns = {
-        name: parse_campaign(body, audiences=True) for (kind, name), body in bodies.items() if kind == CAMPAIGN
-    }
+    campaigns = {name: parse_campaign(body) for (kind, name), body in bodies.items() if kind == CAMPAIGN}
     templates = {name: parse_template(body) for (kind, name), body in bodies.items() if kind == TEMPLATE}
-    audiences = {
-        name: compiler(campaign.audience)
-        for name, campaign in campaigns.items()
-        if campaign.audience is not None and compiler is not None
-    }
+    stored = next((d for d in documents if (d.kind, d.name) == (SETTINGS, COMPANY)), None)
     policy = Policy(
         campaigns=campaigns,
         paused=frozenset(d.name for d in documents if d.kind == CAMPAIGN and d.paused),
         templates={name: Outline(frozenset(template.channels)) for name, template in templates.items()},
-        company=company_of(bodies.get((SETTINGS, COMPANY)), deployment),
-        audiences=audiences,
+        company=parse_company(settings_of(stored, deployment)),
+        audiences=_audiences(campaigns, deployment.language),
+        language=deployment.language,
         stopped=(SENDING, STOPPED) in bodies,
         transports=deployment.transports,
         history=deployment.history,
@@ -139,6 +137,19 @@ def parse(documents: Sequence[Document], deployment: Deployment) -> Rulebook:
     return Rulebook(policy, templates)
 
 
-def company_of(body: Mapping[str, Any] | None, deployment: Deployment) -> Company:
-    """The company settings: the stored document over the deployment's currency and time zone over the defaults."""
-    return parse_company({**deployment.company, **(body or {})})
+def _audiences(campaigns: Mapping[str, Campaign], language: Language | None) -> Mapping[str, Audience]:
+    """The audiences that can be asked; one that a newer version cannot read any more is unknown to the decision."""
+    found: dict[str, Audience] = {}
+    for name, campaign in campaigns.items():
+        if campaign.audience is not None and language is not None:
+            with suppress(CarteraError):
+                found[name] = language.compile(campaign.audience)
+    return found
+
+
+def settings_of(stored: Document | None, deployment: Deployment) -> Mapping[str, Any]:
+    """The company settings as they were written: the defaults, over them the stored document.
+
+    The currency is the installation's: it is the one that every service counts in.
+    """
+    return {**DEFAULTS, **(json.loads(stored.body) if stored else {}), **deployment.company}

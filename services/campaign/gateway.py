@@ -5,9 +5,9 @@ import os
 import smtplib
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import select
@@ -17,16 +17,21 @@ from services.campaign.composition import Composed, Writer, writer_of
 from services.campaign.documents import Rulebook, Rulebooks
 from services.campaign.model import Message
 from services.campaign.outbox import Outbox
+from services.campaign.posting import Posting, sms_place, webhook_place
 from services.campaign.queue import Claimed, Told
-from services.campaign.smtp import Address, Answer, Session, smtp_address
+from services.campaign.smtp import Session, smtp_address
 from services.campaign.template import TemplateError
+from services.campaign.transport import Answer, Carrier, Opening, Parcel
 from shared.database import transaction
 from shared.errors import Conflict, Unavailable
 from shared.events.times import from_ms, to_ms
+from shared.runtime.clock import Clock
 from shared.runtime.service import Context
 
 BATCH = 500
-SMTP_BATCH = 50
+FEW = 50
+"""A batch that leaves one by one is small, so that what is decided meanwhile need not wait for it."""
+
 IDLE_SECONDS = 0.25
 CHORES_MS = 5_000
 STALE_MS = 5 * 60_000
@@ -43,6 +48,21 @@ class _Ready(NamedTuple):
     made: Composed
 
 
+def ways_of(settings: Mapping[str, Any], sender: str, clock: Clock) -> Mapping[str, Opening]:
+    """The transports that are configured, by channel. Raises WrongSetting."""
+    ways: dict[str, Opening] = {}
+    if settings.get("smtp_url"):
+        address = smtp_address(str(settings["smtp_url"]))
+        ways["email"] = lambda: Session(address, sender)
+    if settings.get("sms_url"):
+        sms = sms_place(str(settings["sms_url"]))
+        ways["sms"] = lambda: Posting(sms, clock)
+    if settings.get("webhook_url"):
+        hook = webhook_place(str(settings["webhook_url"]), settings.get("webhook_secret"))
+        ways["webhook"] = lambda: Posting(hook, clock)
+    return ways
+
+
 class Gateway:
     """Sends the claimed messages of one database, one batch at a time."""
 
@@ -51,8 +71,7 @@ class Gateway:
         self._rulebooks = rulebooks
         self._writer: Writer = writer_of(context.settings)
         self._outbox = Outbox(Path(context.settings.get("outbox_dir") or "outbox"))
-        url = context.settings.get("smtp_url")
-        self._address: Address | None = smtp_address(str(url)) if url else None
+        self._ways = ways_of(context.settings, self._writer.sender.address, context.clock)
         self._sender = f"{socket.gethostname()}/{os.getpid()}/{id(self)}"
         self._chores_at = 0
         # with the clock of the events a claim is as old as its event: the wall clock says nothing about it
@@ -74,16 +93,21 @@ class Gateway:
         now = self._now()
         self._do_chores(now)
         with self._context.engine.connect() as connection:
-            claimed = queue.waiting(connection, now, BATCH if self._address is None else SMTP_BATCH)
+            claimed = queue.waiting(connection, now, FEW if self._ways else BATCH)
             rulebook = self._rulebooks.load(connection) if claimed else None
         if rulebook is None:
             return False
         ready, outcomes = self._compose(claimed, rulebook, now)
-        to_files = [one for one in ready if one.claimed.message.history is not None or self._address is None]
-        outcomes += [self._to_file(one, now) for one in to_files]
+        leaving: dict[str, list[_Ready]] = {}
+        for one in ready:
+            channel = one.claimed.message.channel or "email"
+            if one.claimed.message.history is None and channel in self._ways:
+                leaving.setdefault(channel, []).append(one)
+            else:
+                outcomes.append(self._to_file(one, now))
         self._tell(outcomes)
-        if self._address is not None:
-            self._by_smtp([one for one in ready if one.claimed.message.history is None], self._address)
+        for channel, parcels in leaving.items():
+            self._carry(parcels, self._ways[channel])
         return True
 
     def _compose(self, claimed: Sequence[Claimed], rulebook: Rulebook, now: int) -> tuple[list[_Ready], list[Told]]:
@@ -94,10 +118,9 @@ class Gateway:
             if self._is_stale(message, now):
                 outcomes.append(self._told(item, "late", now))
                 continue
-            campaign = rulebook.policy.campaigns.get(message.campaign)
             at = from_ms(message.changed_at)
             try:
-                made = self._writer.composed(message, item.customer, campaign, rulebook.templates, at)
+                made = self._writer.composed(message, item.customer, rulebook, at)
             except TemplateError as error:
                 outcomes.append(self._told(item, "refused", now, str(error)))
                 continue
@@ -113,7 +136,7 @@ class Gateway:
             files = connection.execute(select(tables.discard)).all()
             stuck = connection.execute(select(tables.dispatch.c.message_id).where(queue.is_stuck(now)).limit(1)).first()
         for row in files:
-            moments = tuple(from_ms(at) for at in (row.planned_at, row.changed_at))
+            moments = tuple(from_ms(at) for at in (row.planned_at, row.sent_at, row.changed_at) if at is not None)
             self._outbox.discard(row.message_id, row.campaign, row.history, moments)
         if files or stuck:
             with transaction(self._context.engine) as connection:
@@ -135,8 +158,8 @@ class Gateway:
         self._outbox.write(one.claimed.message, one.made.content, one.made.suffix)
         return self._told(one.claimed, "sent", now, None, one.made.subject)
 
-    def _by_smtp(self, ready: Sequence[_Ready], address: Address) -> None:
-        session: Session | None = None
+    def _carry(self, ready: Sequence[_Ready], way: Opening) -> None:
+        carrier: Carrier | None = None
         for one in ready:
             name = one.claimed.message.message_id
             with transaction(self._context.engine) as connection:
@@ -144,18 +167,19 @@ class Gateway:
             if not mine:
                 continue
             try:
-                session = session or Session(address)
+                carrier = carrier or way()
             except (smtplib.SMTPException, OSError) as error:
                 self._settle(one, Answer("deferred", f"no connection ({type(error).__name__})"))
                 return
-            before_data = functools.partial(self._enter_data, name)
-            answer = session.send(self._writer.sender.address, one.made.to, one.made.content, before_data)
+            answer = carrier.send(
+                Parcel(name, one.made.to, one.made.content), functools.partial(self._enter_data, name)
+            )
             self._settle(one, answer)
             if answer.kind in ("unknown", "deferred"):
-                session.close()
-                session = None
-        if session is not None:
-            session.close()
+                carrier.close()
+                carrier = None
+        if carrier is not None:
+            carrier.close()
 
     def _enter_data(self, message_id: str) -> bool:
         with transaction(self._context.engine) as connection:
@@ -171,7 +195,7 @@ class Gateway:
             self._tell([self._told(item, "failed", now, answer.reason)])
         else:
             with transaction(self._context.engine) as connection:
-                later = now + BACKOFF_MS[item.attempt]
+                later = now + max(BACKOFF_MS[item.attempt], 1000 * answer.not_before)
                 queue.postpone(connection, item.message.message_id, item.attempt + 1, later)
 
     def _is_stale(self, message: Message, now: int) -> bool:

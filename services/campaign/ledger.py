@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, insert, literal_column, or_, select
+from sqlalchemy import Connection, and_, insert, or_, select
 
 from services.campaign import tables
 from shared.events.times import from_ms, rfc3339
@@ -44,21 +44,6 @@ def ask(connection: Connection, shown: Mapping[str, Any], kind: str, now_ms: int
     connection.execute(insert(tables.signal).values(row))
 
 
-def counts(connection: Connection, campaign: str) -> Sequence[tuple[int, str, str | None, int]]:
-    """How many messages of a campaign are where: (step, state, reason of a refusal, count)."""
-    table = tables.message
-    # a literal, so that PostgreSQL sees one and the same expression in both places
-    reason = case((table.c.state == literal_column("'refused'"), table.c.reason))
-    query = (
-        select(table.c.step, table.c.state, reason, func.count())
-        .where(table.c.campaign == campaign)
-        .group_by(table.c.step, table.c.state, reason)
-        .order_by(table.c.step, table.c.state)
-    )
-    rows = connection.execute(query)
-    return [(step, state, why, count) for step, state, why, count in rows]
-
-
 def sort_key(shown: Mapping[str, Any]) -> Key:
     """The sort key of a listed message."""
     return shown["planned_ms"], shown["id"]
@@ -75,8 +60,15 @@ def _shown(row: Any) -> dict[str, Any]:
         "reason": row.reason,
         "occasion": row.occasion,
         "planned_at": rfc3339(from_ms(row.planned_at)),
-        "sent_at": None if row.sent_at is None else rfc3339(from_ms(row.sent_at)),
+        "sent_at": _moment(row.sent_at),
+        "delivered_at": _moment(row.delivered_at),
+        "clicked_at": _moment(row.clicked_at),
+        "converted_at": _moment(row.converted_at),
         "changed_at": rfc3339(from_ms(row.changed_at)),
         "import": row.history,
         "planned_ms": row.planned_at,
     }
+
+
+def _moment(at: int | None) -> str | None:
+    return None if at is None else rfc3339(from_ms(at))

@@ -1,9 +1,9 @@
 """What the campaign service knows of a customer, the events that reach it, and the rules it decides by."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -12,6 +12,9 @@ from services.campaign.definition import Campaign
 from shared.events.profiles import Calls, Chats, Consent, Emails, Known
 
 PLANNED, SENDING, SENT, REFUSED, FAILED, HELD = "planned", "sending", "sent", "refused", "failed", "held"
+DELIVERED, CLICKED, CONVERTED = "delivered", "clicked", "converted"
+STATES = (PLANNED, SENDING, HELD, SENT, DELIVERED, CLICKED, CONVERTED, REFUSED, FAILED)
+HOLD_OUT = "hold_out"
 OPEN = frozenset({PLANNED, SENDING, HELD})
 """The states in which a message is not finished; finished ones live in the ledger only."""
 
@@ -59,7 +62,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of one campaign for one customer and occasion. All moments are milliseconds since 1970.
 
     `due_at` moves on when quiet hours postpone the message; `revision` counts its states; `event` is what templates
-    see of the trigger; `started` is False until the reaction window of a waiting step was checked.
+    see of the trigger; `started` is False until the reaction window of a waiting step was checked. `decided_at` is when
+    it was claimed or held out; `goal_at` the latest event after the occasion that is its goal, up to `goal_until`.
+    `bounced` is hard or soft.
     """
 
     message_id: str
@@ -81,10 +86,27 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: bool = True
     subject: str | None = None
     event: dict[str, Any] = {}
+    decided_at: int | None = None
+    delivered_at: int | None = None
+    clicked_at: int | None = None
+    bounced: str | None = None
+    goal_event: str | None = None
+    goal_until: int | None = None
+    goal_at: int | None = None
+
+    @property
+    def converted_at(self) -> int | None:
+        """When the goal was reached after the message was decided; also told of who was held out."""
+        if self.goal_at is None or self.decided_at is None or self.goal_at <= self.decided_at:
+            return None
+        return self.goal_at
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of one customer. `gone` says why there is no record any more, `into` who survived the merge."""
+    """The state of one customer. `gone` says why there is no record any more, `into` who survived the merge.
+
+    `record` is the JSON of a record that came with this batch; what is kept of it are the `facts` for audiences.
+    """
 
     profile_id: str
     view: View | None = None
@@ -95,6 +117,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gone: str | None = None
     into: str | None = None
     record: bytes | None = None
+    facts: bytes | None = None
 
     def class_of(self, segmentation: str) -> str | None:
         """The current class in a segmentation; None when he has none."""
@@ -103,7 +126,17 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Audience = Callable[[bytes, datetime], bool | None]
-"""A compiled audience: the record's JSON and the moment at which it is asked; None means unknown."""
+"""A compiled audience: a customer's facts and the moment as of which it is asked; None means unknown."""
+
+
+class Language(Protocol):
+    """The rule language of audiences, lent by the composition root: facts are bytes that only it can read."""
+
+    def facts(self, record: bytes) -> bytes:
+        """What audiences may ask of a customer, from the JSON of his record."""
+
+    def compile(self, text: str) -> Audience:
+        """A rule as a question. Raises CarteraError with what is wrong and where."""
 
 
 class Outline(NamedTuple):
@@ -117,6 +150,8 @@ class Policy:
     """Everything but the customer that a decision depends on, as of one moment.
 
     `transports` are the channels that can be sent at all; `history` is `mute` (imports plan nothing) or `outbox`.
+    `sending` are the imports that were asked to send, and when (ms): what then was younger than the reaction window is
+    answered like anything live.
     """
 
     campaigns: Mapping[str, Campaign]
@@ -124,9 +159,11 @@ class Policy:
     templates: Mapping[str, Outline]
     company: Company
     audiences: Mapping[str, Audience] | None = None
+    language: Language | None = None
     stopped: bool = False
     transports: frozenset[str] = frozenset({"email"})
     history: str = "mute"
+    sending: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +175,10 @@ class State:
 
 
 class ProfileSeen(NamedTuple):
-    """A new version of a record. `cause` is the key of the interaction that made it, `reason` event, merge or split."""
+    """A new version of a record. `cause` is the key of the interaction that made it, `reason` event, merge or split.
+
+    `about` is the message of ours that the interaction brings news of.
+    """
 
     profile_id: str
     time: datetime
@@ -151,6 +191,7 @@ class ProfileSeen(NamedTuple):
     reason: str = "event"
     key: str = ""
     received: datetime | None = None
+    about: str | None = None
 
 
 class ProfileGone(NamedTuple):
@@ -163,6 +204,7 @@ class ProfileGone(NamedTuple):
     into: str | None = None
     history: str | None = None
     key: str = ""
+    erasure_id: str | None = None
 
 
 class ClassChanged(NamedTuple):
@@ -214,6 +256,7 @@ class Marked(NamedTuple):
     topic: str
     partition: int
     time: datetime
+    send: datetime | None = None
 
 
 CampaignEvent = ProfileSeen | ProfileGone | ClassChanged | Due | Outcome | Marked

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -15,6 +15,7 @@ from services.campaign.occasion import message_id
 from services.campaign.store import every_customer, load_customers
 from services.campaign.template import Template, TemplateError
 from shared.events.times import from_ms, rfc3339, to_ms
+from shared.runtime.web import paged
 
 
 def customer_of(connection: Connection, profile_id: str) -> Customer | None:
@@ -30,18 +31,26 @@ def customer_of(connection: Connection, profile_id: str) -> Customer | None:
 def preview(
     campaign: Campaign, customer: Customer, rulebook: Rulebook, writer: Writer, now: datetime
 ) -> dict[str, Any]:
-    """Every step as if it fell due now; the class counts as it is, so `class_changed` means he is not in it."""
-    return {
-        "campaign": campaign.name,
-        "profile_id": customer.profile_id,
-        "steps": [_step(campaign, number, customer, rulebook, writer, now) for number in range(len(campaign.steps))],
-    }
+    """Every step as if it fell due now; the class counts as it is, so `class_changed` means he is not in it.
+
+    The first step stands beside the list of all.
+    """
+    steps = [_step(campaign, number, customer, rulebook, writer, now) for number in range(len(campaign.steps))]
+    first = {name: value for name, value in steps[0].items() if name != "step"}
+    return {"campaign": campaign.name, "profile_id": customer.profile_id, **first, "steps": steps}
+
+
+class Page(NamedTuple):
+    """The customers to show: so many of those whose ids come after another."""
+
+    after: str
+    limit: int
 
 
 def dry_run(
-    connection: Connection, campaign: Campaign, rulebook: Rulebook, now: datetime, sample: int = 20
+    connection: Connection, campaign: Campaign, rulebook: Rulebook, now: datetime, page: Page
 ) -> dict[str, Any]:
-    """Who of those in the class would get the first step now, who not, and why."""
+    """Who of those in the class would get the first step now, who not, and why: counts of all, a page of names."""
     reasons: Counter[tuple[str, str | None]] = Counter()
     shown: list[dict[str, Any]] = []
     on = campaign.on
@@ -51,16 +60,18 @@ def dry_run(
         verdict = decide(_as_if(campaign, 0, customer, now), customer, rulebook.policy, now)
         decision = _DECISIONS[verdict.state]
         reasons[decision, None if decision == "send" else verdict.reason] += 1
-        if len(shown) < sample:
+        if customer.profile_id > page.after and len(shown) <= page.limit:
             reason, channel = verdict.reason, verdict.channel
             one = {"profile_id": customer.profile_id, "decision": decision, "reason": reason, "channel": channel}
             shown.append(one)
+    shown_now = paged(shown, page.limit, lambda one: (one["profile_id"],))
     counted = sorted(reasons.items(), key=lambda item: (item[0][0], item[0][1] or ""))
     return {
         "campaign": campaign.name,
         "total": sum(reasons.values()),
         "decisions": [{"decision": d, "reason": reason, "count": n} for (d, reason), n in counted],
-        "sample": shown,
+        "sample": shown_now.items,
+        "next_cursor": shown_now.next_cursor,
     }
 
 

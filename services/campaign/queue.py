@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, update
 
 from services.campaign import tables
 from services.campaign.documents import SENDING, STOPPED
 from services.campaign.model import Customer, Message
-from services.campaign.store import chunks, load_customers, load_messages
+from services.campaign.store import load_customers, load_messages
+from shared.database import among, put
 
 LEASE_MS = 120_000
 """After so long a send is taken for broken off: longer than any single message takes."""
@@ -89,9 +90,9 @@ def tell(connection: Connection, outcomes: Sequence[Told]) -> None:
     """Hand outcomes to the core and take the messages off the queue, both or neither."""
     if not outcomes:
         return
-    connection.execute(insert(tables.signal), [outcome._asdict() for outcome in outcomes])
-    for chunk in chunks([outcome.message_id for outcome in outcomes]):
-        connection.execute(delete(tables.dispatch).where(tables.dispatch.c.message_id.in_(chunk)))
+    put(connection, tables.signal, [outcome._asdict() for outcome in outcomes], "refuse")
+    for these in among(connection, tables.dispatch.c.message_id, [outcome.message_id for outcome in outcomes]):
+        connection.execute(delete(tables.dispatch).where(these))
 
 
 def is_stuck(now_ms: int) -> ColumnElement[bool]:
@@ -111,5 +112,5 @@ def broken_off(connection: Connection, now_ms: int) -> Sequence[Told]:
 
 def discarded(connection: Connection, message_ids: Sequence[str]) -> None:
     """The outbox files of these messages are gone."""
-    for chunk in chunks(message_ids):
-        connection.execute(delete(tables.discard).where(tables.discard.c.message_id.in_(chunk)))
+    for these in among(connection, tables.discard.c.message_id, message_ids):
+        connection.execute(delete(tables.discard).where(these))

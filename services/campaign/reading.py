@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from services.campaign.model import CampaignEvent, ClassChanged, Due, Marked, Outcome, ProfileGone, ProfileSeen, View
+from services.campaign.tracking import NEWS
 from shared.errors import Fault, InvalidEvent
 from shared.events.envelope import Event, decode, event_key
 from shared.events.interactions import BEGIN, END, Mark
@@ -27,8 +28,8 @@ def read(record: Record) -> CampaignEvent | None:
             return _removal(record)
         event = decode(record.value)
         if event.type in (BEGIN, END):
-            name = _marks.decode(event.data).name
-            return Marked(name, event.type == BEGIN, record.topic, record.partition, event.time)
+            mark = _marks.decode(event.data)
+            return Marked(mark.name, event.type == BEGIN, record.topic, record.partition, event.time, mark.send)
         if record.topic == PROFILES:
             return _profile(record, event) if event.type == UPDATED else None
         return _change(event) if event.type == CHANGED else None
@@ -46,7 +47,9 @@ def _removal(record: Record) -> ProfileGone | None:
         return None
     gone = _removals.decode(header)
     key = f"{gone.profile_id}/removed/{gone.version}"
-    return ProfileGone(gone.profile_id, gone.time, gone.reason, gone.version, gone.into, gone.history, key)
+    return ProfileGone(
+        gone.profile_id, gone.time, gone.reason, gone.version, gone.into, gone.history, key, gone.erasure_id
+    )
 
 
 def _profile(record: Record, event: Event) -> ProfileSeen:
@@ -63,6 +66,7 @@ def _profile(record: Record, event: Event) -> ProfileSeen:
         reason=(_header(record, "reason") or b"event").decode(),
         key=event_key(event),
         received=event.receivedat,
+        about=event.causemessage if event.causetype in NEWS else None,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -13,8 +14,9 @@ from services.campaign import core, documents, reading, store
 from services.campaign.api import router_of
 from services.campaign.definition import campaign_document, parse_campaign
 from services.campaign.documents import Deployment, Document, Rulebooks, deployment_of
-from services.campaign.gateway import Gateway
+from services.campaign.gateway import Gateway, ways_of
 from services.campaign.model import CampaignEvent
+from services.campaign.present import UPSTREAM
 from services.campaign.store import Work
 from services.campaign.tables import metadata
 from services.campaign.template import parse_template, template_document
@@ -53,6 +55,8 @@ def shipped() -> Sequence[tuple[str, str, dict[str, Any]]]:
 def _start(connection: Connection, context: Context) -> None:
     """Lay down the shipped documents, each once: what was changed or deleted since stays so."""
     _configured(context)
+    # here, so that a wrong setting stops the start and not the gateway later
+    ways_of(context.settings, "", context.clock)
     laid = {document.name for document in documents.every(connection, documents.SHIPPED)}
     now = to_ms(context.clock())
     for kind, name, body in shipped():
@@ -74,8 +78,9 @@ def _workers(context: Context) -> Sequence[Callable[[Callable[[], bool]], None]]
 SERVICE = Service(
     name="campaign",
     consumes=("profiles", "segment-changes"),
-    produces=("messages", "interactions"),
+    produces=("messages", "interactions", "erasures"),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=reading.read,
     load=_load,
     evolve=core.evolve,
@@ -86,9 +91,10 @@ SERVICE = Service(
     event_ms=reading.event_ms,
     describe=reading.describe,
     order=reading.order,
-    timers=Timers(next_due=store.next_due, due=store.due),
-    upstream=(("profile", "interactions"), ("segment", "profiles")),
+    timers=Timers(next_due=store.next_due, due=store.due, overdue=store.overdue),
+    upstream=UPSTREAM,
     gated={"profiles": "segment"},
+    report=lambda work: cast(Work, work).confirmed,
     start=_start,
     workers=_workers,
 )

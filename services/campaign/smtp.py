@@ -6,16 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from services.campaign.transport import Answer, Parcel
 from shared.errors import WrongSetting
 
 TIMEOUT_SECONDS = 30.0
-
-
-class Answer(NamedTuple):
-    """What became of one message. `kind`: sent, deferred (try again), failed, unknown, lost (to another sender)."""
-
-    kind: str
-    reason: str | None = None
 
 
 class Address(NamedTuple):
@@ -46,7 +40,8 @@ def smtp_address(url: str) -> Address:
 class Session:
     """A connection for one message after another. Opening it raises OSError or SMTPException: nothing was sent."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, sender: str) -> None:
+        self._sender = sender
         context = ssl.create_default_context()
         if address.tls:
             self._smtp: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -65,16 +60,16 @@ class Session:
             self._smtp.close()
             raise
 
-    def send(self, sender: str, recipient: str, content: bytes, before_data: Callable[[], bool]) -> Answer:
+    def send(self, parcel: Parcel, before_data: Callable[[], bool]) -> Answer:
         """Send one message. `before_data` is called once every address was accepted; False gives the message up."""
-        refused = self._addresses(sender, recipient)
+        refused = self._addresses(self._sender, parcel.to)
         if refused is not None:
             return refused
         if not before_data():
             self._reset()
             return Answer("lost", "another sender took the message over")
         try:
-            code, text = self._smtp.data(content)
+            code, text = self._smtp.data(parcel.content)
         except smtplib.SMTPDataError as error:
             self._reset()
             return _refusal(error.smtp_code, error.smtp_error)

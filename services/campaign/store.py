@@ -1,21 +1,39 @@
 """How the customers of a batch are loaded and saved: a fixed number of statements, whatever its size."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select
+from sqlalchemy import Connection, delete, func, or_, select
 
 from services.campaign import tables
+from services.campaign.decision import facts_of
 from services.campaign.documents import Rulebook
-from services.campaign.model import PLANNED, SENDING, CampaignEvent, Customer, Due, Marked, Message, Outcome, State
-from shared.database import put
+from services.campaign.erasing import erase
+from services.campaign.model import (
+    PLANNED,
+    SENDING,
+    CampaignEvent,
+    Customer,
+    Due,
+    Language,
+    Marked,
+    Message,
+    Outcome,
+    ProfileGone,
+    ProfileSeen,
+    State,
+)
+from services.campaign.tracking import passed
+from shared.database import among, put
+from shared.events.outgoing import Outgoing
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
 
-CHUNK = 500
-"""Bind values a statement: below every limit of both databases."""
+PAGE = 500
+"""Customers read at once."""
 
 NOBODY = ""
 
@@ -27,20 +45,43 @@ _messages = msgspec.msgpack.Decoder(Message)
 class Work:
     """The customers that one batch touches, under the rules of the moment."""
 
-    def __init__(self, customers: dict[str, Customer], rulebook: Rulebook, events: Sequence[CampaignEvent]) -> None:
+    def __init__(
+        self,
+        customers: dict[str, Customer],
+        named: Mapping[str, Message],
+        rulebook: Rulebook,
+        events: Sequence[CampaignEvent],
+    ) -> None:
         self.policy = rulebook.policy
         self.loaded = dict(customers)
         self.customers = customers
+        self.named = named
         self.messages: dict[str, Message] = {}
+        self.claimed: set[str] = set()
         self.transitions: dict[tuple[str, int], Message] = {}
         self.signals = [event.signal_id for event in events if isinstance(event, Outcome)]
         self.timers = [event.message_id for event in events if isinstance(event, Due)]
         self.marks = [event for event in events if isinstance(event, Marked)]
+        self.erased = [event for event in events if isinstance(event, ProfileGone) and event.reason == "erasure"]
+        self.confirmed: list[Outgoing] = []
 
     def part(self, event: CampaignEvent) -> State:
         """The state of the customer an event is about; an unknown one is empty."""
         name = NOBODY if isinstance(event, Marked) else event.profile_id
-        return State(self.customers.get(name) or Customer(profile_id=name), self.policy)
+        customer = self.customers.get(name) or Customer(profile_id=name)
+        if isinstance(event, ProfileSeen) and event.about is not None:
+            customer = self._with_named(customer, event.about)
+        return State(customer, self.policy)
+
+    def _with_named(self, customer: Customer, name: str) -> Customer:
+        """The customer with the finished message that an event names: his own, or of one who was merged into him."""
+        message = self.messages.get(name) or self.named.get(name)
+        if message is None or any(known.message_id == name for known in customer.messages):
+            return customer
+        owner = self.customers.get(message.profile_id)
+        if message.profile_id != customer.profile_id and (owner is None or owner.gone is None):
+            return customer
+        return msgspec.structs.replace(customer, messages=(*customer.messages, message))
 
     def replace(self, before: State, after: State) -> None:
         """Keep the evolved customer and the messages that moved."""
@@ -51,22 +92,35 @@ class Work:
             return
         known = {message.message_id: message for message in before.customer.messages}
         for message in after.customer.messages:
-            if known.get(message.message_id) is not message:
-                self.messages[message.message_id] = message
-                self.transitions[message.message_id, message.revision] = message
+            former = known.get(message.message_id)
+            if former is message:
+                continue
+            self.messages[message.message_id] = message
+            for entered in passed(former, message):
+                self.transitions[entered.message_id, entered.revision] = entered
+                if entered.state == SENDING:
+                    self.claimed.add(entered.message_id)
 
 
 def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEvent]) -> Work:
     """All customers that the events touch."""
-    names = sorted({event.profile_id for event in events if not isinstance(event, Marked)})
-    return Work(load_customers(connection, names), rulebook, events)
+    abouts = {event.about for event in events if isinstance(event, ProfileSeen) and event.about is not None}
+    named = load_messages(connection, sorted(abouts))
+    names = {event.profile_id for event in events if not isinstance(event, Marked)}
+    names |= {message.profile_id for message in named.values()}
+    work = Work(load_customers(connection, sorted(names)), named, rulebook, events)
+    sending = {row.name: row.asked_at for row in connection.execute(select(tables.sending_import))}
+    sending.update((mark.name, to_ms(mark.send)) for mark in work.marks if mark.send is not None)
+    if sending:
+        work.policy = replace(work.policy, sending=sending)
+    return work
 
 
 def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
     """Customers by profile id; those not known are absent."""
     found: dict[str, Customer] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.customer.c.body).where(tables.customer.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.customer.c.profile_id, names):
+        rows = connection.execute(select(tables.customer.c.body).where(these))
         for (body,) in rows:
             customer = _customers.decode(body)
             found[customer.profile_id] = customer
@@ -78,10 +132,10 @@ def every_customer(connection: Connection) -> Iterator[Customer]:
     table, last = tables.customer, ""
     while True:
         query = select(table.c.profile_id, table.c.body).where(table.c.profile_id > last)
-        rows = connection.execute(query.order_by(table.c.profile_id).limit(CHUNK)).all()
+        rows = connection.execute(query.order_by(table.c.profile_id).limit(PAGE)).all()
         for row in rows:
             yield _customers.decode(row.body)
-        if len(rows) < CHUNK:
+        if len(rows) < PAGE:
             return
         last = rows[-1].profile_id
 
@@ -89,8 +143,8 @@ def every_customer(connection: Connection) -> Iterator[Customer]:
 def load_messages(connection: Connection, names: Sequence[str]) -> dict[str, Message]:
     """Messages by id, in the state they are in now."""
     found: dict[str, Message] = {}
-    for chunk in chunks(names):
-        rows = connection.execute(select(tables.message.c.body).where(tables.message.c.message_id.in_(chunk)))
+    for these in among(connection, tables.message.c.message_id, names):
+        rows = connection.execute(select(tables.message.c.body).where(these))
         for (body,) in rows:
             message = _messages.decode(body)
             found[message.message_id] = message
@@ -99,16 +153,13 @@ def load_messages(connection: Connection, names: Sequence[str]) -> dict[str, Mes
 
 def save(connection: Connection, work: Work) -> None:
     """Write what changed: customers, ledger, timers, sends to make, marks."""
-    keep_records = any(campaign.audience is not None for campaign in work.policy.campaigns.values())
     touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
-    rows = [_customer_row(customer, keep_records) for customer in touched if _worth_keeping(customer)]
+    rows = [_customer_row(customer, work.policy.language) for customer in touched if _worth_keeping(customer)]
     put(connection, tables.customer, rows)
     _save_messages(connection, work)
-    for chunk in chunks(work.signals):
-        connection.execute(delete(tables.signal).where(tables.signal.c.id.in_(chunk)))
-    erased = [c.profile_id for c in touched if c.gone == "erasure" and _was_not_erased(work, c)]
-    if erased:
-        _erase(connection, erased)
+    for these in among(connection, tables.signal.c.id, work.signals):
+        connection.execute(delete(tables.signal).where(these))
+    work.confirmed = erase(connection, work.erased)
     for mark in work.marks:
         _save_mark(connection, mark)
 
@@ -117,31 +168,28 @@ def _worth_keeping(customer: Customer) -> bool:
     return customer.profile_id != NOBODY and bool(customer.version or customer.classes or customer.messages)
 
 
-def _was_not_erased(work: Work, customer: Customer) -> bool:
-    before = work.loaded.get(customer.profile_id)
-    return before is None or before.gone != "erasure"
-
-
-def _customer_row(customer: Customer, keep_record: bool) -> dict[str, Any]:
+def _customer_row(customer: Customer, language: Language | None) -> dict[str, Any]:
     if customer.gone == "erasure":
         customer = Customer(profile_id=customer.profile_id, version=customer.version, gone=customer.gone)
-    elif not keep_record and customer.record is not None:
-        customer = msgspec.structs.replace(customer, record=None)
+    elif customer.record is not None:
+        customer = msgspec.structs.replace(customer, record=None, facts=facts_of(customer, language))
     body = _encoder.encode(customer)
     return {"profile_id": customer.profile_id, "version": customer.version, "body": body}
 
 
 def _save_messages(connection: Connection, work: Work) -> None:
-    for chunk in chunks(sorted({*work.messages, *work.timers})):
-        connection.execute(delete(tables.due).where(tables.due.c.message_id.in_(chunk)))
+    for these in among(connection, tables.due.c.message_id, sorted({*work.messages, *work.timers})):
+        connection.execute(delete(tables.due).where(these))
     moved = [message for _, message in sorted(work.messages.items())]
     planned = [message for message in moved if message.state == PLANNED]
-    if planned:
-        connection.execute(insert(tables.due), [_due_row(message) for message in planned])
+    put(connection, tables.due, [_due_row(message) for message in planned], "refuse")
     put(connection, tables.message, [_message_row(message) for message in moved])
     put(connection, tables.transition, [_transition_row(message) for _, message in sorted(work.transitions.items())])
-    sending = [_dispatch_row(message) for message in moved if message.state == SENDING]
-    put(connection, tables.dispatch, sending)
+    # only what was claimed just now: a message on its way may be in other hands already
+    claimed = [
+        _dispatch_row(message) for message in moved if message.state == SENDING and message.message_id in work.claimed
+    ]
+    put(connection, tables.dispatch, claimed)
 
 
 def _due_row(message: Message) -> dict[str, Any]:
@@ -181,22 +229,11 @@ def _dispatch_row(message: Message) -> dict[str, Any]:
     }
 
 
-def _erase(connection: Connection, names: Sequence[str]) -> None:
-    """Nothing of an erased customer stays; the outbox files of his messages are noted for the gateway to delete."""
-    ledger = tables.message
-    kept = [column.name for column in tables.discard.c]
-    for chunk in chunks(names):
-        his = select(ledger.c.message_id).where(ledger.c.profile_id.in_(chunk))
-        files = select(*(ledger.c[name] for name in kept)).where(ledger.c.profile_id.in_(chunk))
-        connection.execute(insert(tables.discard).from_select(kept, files))
-        connection.execute(delete(tables.transition).where(tables.transition.c.message_id.in_(his)))
-        for table in (tables.due, tables.dispatch, tables.signal, ledger):
-            connection.execute(delete(table).where(table.c.profile_id.in_(chunk)))
-
-
 def _save_mark(connection: Connection, mark: Marked) -> None:
     table = tables.open_import
     row = {"name": mark.name, "topic": mark.topic, "part": mark.partition}
+    if mark.send is not None:
+        put(connection, tables.sending_import, [{"name": mark.name, "asked_at": to_ms(mark.send)}], "ignore")
     if mark.begun:
         put(connection, table, [row], "ignore")
     else:
@@ -214,6 +251,12 @@ def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
         return EPOCH
     earliest = connection.execute(select(func.min(tables.due.c.due_at)).where(_in_no_open_import())).scalar()
     return None if earliest is None else from_ms(earliest)
+
+
+def overdue(connection: Connection, now: datetime) -> int:
+    """How many messages have a timer whose moment has passed."""
+    query = select(func.count()).where((tables.due.c.due_at <= to_ms(now)) & _in_no_open_import())
+    return connection.execute(query).scalar_one()
 
 
 def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[CampaignEvent] | None:
@@ -234,9 +277,3 @@ def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[Ca
         Due(row.profile_id, row.message_id, from_ms(row.due_at), watermark.live) for row in connection.execute(query)
     ]
     return events or None
-
-
-def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Pieces of at most CHUNK."""
-    for at in range(0, len(items), CHUNK):
-        yield items[at : at + CHUNK]

@@ -14,6 +14,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from shared.database import PASSING, REWRITTEN
+
 metadata = MetaData()
 serial = Integer().with_variant(BigInteger, "postgresql")
 
@@ -23,6 +25,7 @@ customer = Table(
     Column("profile_id", String, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    postgresql_with=REWRITTEN,
 )
 """The state of one customer, whole; an erased one keeps only his id and version."""
 
@@ -39,6 +42,9 @@ message = Table(
     Column("reason", String),
     Column("planned_at", BigInteger, nullable=False),
     Column("sent_at", BigInteger),
+    Column("delivered_at", BigInteger),
+    Column("clicked_at", BigInteger),
+    Column("converted_at", BigInteger),
     Column("changed_at", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("history", String),
@@ -86,6 +92,7 @@ dispatch = Table(
     Column("sender", String),
     Column("taken_at", BigInteger),
     Index("dispatch_next", "phase", "not_before"),
+    postgresql_with=PASSING,
 )
 """What the gateway has to send. `phase`: claimed, connect (nothing has left), data (the outcome may be unknown)."""
 
@@ -99,6 +106,7 @@ signal = Table(
     Column("at", BigInteger, nullable=False),
     Column("reason", String),
     Column("subject", String),
+    postgresql_with=PASSING,
 )
 """Outcomes of sends and wishes of operators; each goes through the core like any other event, then it is deleted."""
 
@@ -124,12 +132,21 @@ open_import = Table(
 )
 """The imports that have begun and not yet ended, per partition."""
 
+sending_import = Table(
+    "sending_import",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("asked_at", BigInteger, nullable=False),
+)
+"""The imports that were asked to send, and when (ms)."""
+
 discard = Table(
     "discard",
     metadata,
     Column("message_id", String, primary_key=True),
     Column("campaign", String, nullable=False),
     Column("planned_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
     Column("changed_at", BigInteger, nullable=False),
     Column("history", String),
 )

@@ -3,16 +3,24 @@
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from liquid import BoundTemplate, Environment
-from liquid.exceptions import LiquidError, LiquidSyntaxError, ResourceLimitError
+from liquid.exceptions import (
+    LiquidError,
+    LiquidSyntaxError,
+    ResourceLimitError,
+    UndefinedError,
+    UnknownFilterError,
+)
 from liquid.undefined import StrictDefaultUndefined, Undefined
 from markupsafe import Markup
 
 from services.campaign.abort import AbortedError, AbortTag
+from services.campaign.clicks import END_MARK, MARK
 from services.campaign.definition import CATEGORIES, NAME, DefinitionError, unknown_fields
 from shared.errors import Fault
 
@@ -80,15 +88,38 @@ def render(template: Template, channel: str, variables: Mapping[str, Any]) -> Re
     return Rendered(None if subject is None else " ".join(subject.split()), _render(parts["text"], False, data), html)
 
 
+def faults_against(template: Template, data: Mapping[str, Any]) -> list[Fault]:
+    """Every part that names a variable which is not in the data, or a filter that there is not.
+
+    What else may go wrong depends on the customer, and stops his message only.
+    """
+    faults = []
+    for channel, parts in template.channels.items():
+        for part, text in parts.items():
+            try:
+                _compiled(text, part == "html").render(**data)
+            except (UndefinedError, UnknownFilterError) as error:
+                faults.append(Fault(_hint(str(error.message)), f"/{channel}/{part}"))
+            except Exception:
+                continue
+    return faults
+
+
+def _hint(said: str) -> str:
+    own = re.match(r"customer\.(\w+) is undefined", said)
+    return f"{said}; a trait of your own is customer.traits.{own[1]}" if own else said
+
+
 def plain(value: Any) -> Any:
     """The same data without anything a template could call or trust: mappings, lists and simple values."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, Markup):
-        return str.__str__(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str.__str__(value) if isinstance(value, Markup) else str(value)
+    return text.translate(_NO_MARKS) if MARK in text or END_MARK in text else text
 
 
 def _parts(channel: str, value: object, faults: list[Fault]) -> dict[str, str]:
@@ -112,6 +143,9 @@ def _parts(channel: str, value: object, faults: list[Fault]) -> dict[str, str]:
         except LiquidSyntaxError as error:
             faults.append(Fault(f"is no valid Liquid: {error.message}", f"/{channel}/{part}"))
     return found
+
+
+_NO_MARKS = str.maketrans({MARK: None, END_MARK: None})
 
 
 class MessageEnvironment(Environment):
@@ -166,6 +200,7 @@ def _environment(html: bool) -> Environment:
     del environment.filters["safe"]
     environment.filters["titlecase"] = lambda value: _text(value).title()
     environment.filters["json"] = _json
+    environment.filters["tracked"] = lambda value: f"{MARK}{_text(value)}{END_MARK}"
     for algorithm in ("md5", "sha1", "sha256"):
         environment.filters[algorithm] = _digest(algorithm)
     for name in list(environment.filters):

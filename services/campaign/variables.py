@@ -2,20 +2,28 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.campaign.model import Customer, Message, View
 from shared.events.times import rfc3339
 
 
-def variables(message: Message, customer: Customer, unsubscribe_url: str | None, now: datetime) -> Mapping[str, Any]:
+class Links(NamedTuple):
+    """The addresses of this message's own pages; there is no way out of what is no marketing."""
+
+    unsubscribe: str | None = None
+    surveys: Mapping[str, str] = {}
+
+
+def variables(message: Message, customer: Customer, links: Links, now: datetime) -> Mapping[str, Any]:
     """The variables of one message; a trait never hides an identifier or a summary."""
     return {
         "customer": _customer(customer),
         "event": message.event,
         "campaign": {"name": message.campaign, "step": message.step + 1},
         "recommendations": [],
-        "unsubscribe_url": unsubscribe_url,
+        "unsubscribe_url": links.unsubscribe,
+        "survey_urls": links.surveys,
         "now": rfc3339(now),
     }
 
@@ -30,6 +38,7 @@ def _customer(customer: Customer) -> dict[str, Any]:
     name = view.traits.get("name")
     if isinstance(name, str) and name.strip():
         shown.setdefault("first_name", name.split()[0])
+    shown["traits"] = view.traits
     shown["profile_id"] = view.profile_id
     shown["classes"] = {name: standing.name for name, standing in customer.classes.items()}
     shown["purchases"] = _purchases(view)

@@ -2,20 +2,20 @@
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from services.ingest import contract, normalise
-from services.ingest.normalise import DEEPEST, LONGEST, Rules, pointer
+from services.ingest.normalise import LONGEST, Rules
 from shared.errors import Fault, InvalidEvent
 from shared.events.envelope import Event, EventId, encode, fingerprint, raw
 from shared.events.identifiers import Identifier, strength
 from shared.events.interactions import PAYLOADS
+from shared.events.storable import pointer, unstorable
 
 INVALID_JSON = "invalid_json"
 INVALID_EVENT = "invalid_event"
@@ -35,13 +35,11 @@ _CORE = (
     "datacontenttype",
     "dataschema",
 )
-_OURS = ("receivedat", "fingerprint", "history")
+_OURS = ("receivedat", "fingerprint", "history", "senttime", "violations")
 _CAUSE = ("causesource", "causeid", "causetype")
 _KNOWN = frozenset((*_CORE, *_OURS, *_CAUSE))
 _JSON_TYPE = re.compile(r"\s*[\w.!#$&^+-]+/([\w.!#$&^-]+\+)*json\s*(;.*)?", re.IGNORECASE | re.ASCII)
 _EXTENSION = re.compile(r"[a-z0-9]+", re.ASCII)
-_UNREADABLE = re.compile("[\x00\ud800-\udfff]")
-_LARGEST = 10**100
 _extensions = msgspec.json.Encoder()
 
 
@@ -66,14 +64,20 @@ def accept_bytes(
     settings: Mapping[str, Any],
     history: str | None = None,
     clamp: bool = True,
+    age: timedelta | None = None,
 ) -> tuple[Event, bytes]:
-    """The canonical event and its bytes for `interactions`, which hold the sender's extension attributes too."""
+    """The canonical event and its bytes for `interactions`, which hold the sender's extension attributes too.
+
+    With an `age` the event happened that long before its arrival, whatever time the sender's clock showed.
+    """
     if not isinstance(envelope, Mapping):
         raise InvalidEvent(INVALID_ENVELOPE, (Fault("an event is a JSON object"),))
-    unreadable = tuple(_unreadable(envelope))
+    unreadable = tuple(unstorable(envelope))
     if unreadable:
         raise InvalidEvent(INVALID_EVENT, unreadable)
     faults, sent_at = _check_attributes(envelope)
+    if age is not None:
+        sent_at = received_at - age
     data, wrong = _data(envelope)
     faults += wrong
     kind = envelope.get("type")
@@ -83,8 +87,8 @@ def accept_bytes(
     content, more = _content(kind, data, settings) if isinstance(kind, str) and kind and not wrong else ({}, ())
     if faults or more:
         raise InvalidEvent(INVALID_ENVELOPE if faults else INVALID_EVENT, (*faults, *more))
-    moment = normalise.occurred_at(sent_at, received_at, clamp)
-    event = _event(envelope, content, data, moment, received_at, history)
+    ahead = sent_at if clamp and sent_at is not None and sent_at > received_at else None
+    event = _event(envelope, content, data, (received_at, sent_at if ahead is None else None, ahead), history)
     extensions = {name: value for name, value in envelope.items() if name not in _KNOWN and value is not None}
     return event, encode(event)[:-1] + b"," + _extensions.encode(extensions)[1:] if extensions else encode(event)
 
@@ -93,22 +97,26 @@ def _event(
     envelope: Mapping[str, Any],
     content: Mapping[str, Any],
     data: object,
-    moment: datetime,
-    received_at: datetime,
+    times: tuple[datetime, datetime | None, datetime | None],
     history: str | None,
 ) -> Event:
-    """The canonical event; its fingerprint is of the data as they were sent."""
+    """The canonical event; `times` are of arrival, as sent, and as sent where that is after the arrival.
+
+    The fingerprint is of the data as they were sent.
+    """
+    received_at, sent_at, ahead = times
     return Event(
         specversion="1.0",
         id=envelope["id"],
         source=envelope["source"],
         type=envelope["type"],
-        time=moment,
+        time=sent_at or received_at,
         data=raw(content),
         subject=envelope.get("subject"),
         datacontenttype=envelope.get("datacontenttype"),
         dataschema=envelope.get("dataschema"),
         receivedat=received_at,
+        senttime=ahead,
         fingerprint=fingerprint(envelope["type"], envelope.get("time"), data),
         history=history,
         causesource=envelope.get("causesource"),
@@ -138,10 +146,18 @@ _shown_in = msgspec.json.Decoder(_Shown)
 _stated_in = msgspec.json.Decoder(_Stated)
 
 
+def data_of(envelope: object) -> dict[str, Any]:
+    """The data of an accepted event as they were sent."""
+    found: dict[str, Any] = _data(envelope)[0] if isinstance(envelope, Mapping) else {}
+    return found
+
+
 def sent_id(envelope: object) -> EventId | None:
-    """The id of an event that need not be valid, for the answer to its sender."""
+    """The id of an event that need not be valid, for the answer to its sender; half characters become `?`."""
     found = envelope.get("id") if isinstance(envelope, Mapping) else None
-    return EventId(found) if isinstance(found, str) else None
+    if not isinstance(found, str):
+        return None
+    return EventId(found if found.isascii() else found.encode("utf-8", "replace").decode())
 
 
 def _check_attributes(envelope: Mapping[str, Any]) -> tuple[tuple[Fault, ...], datetime | None]:
@@ -191,7 +207,7 @@ def _data(envelope: Mapping[str, Any]) -> tuple[Any, tuple[Fault, ...]]:
         data = _decoded(encoded)
         if data is msgspec.UNSET:
             return None, (Fault("must be base64 of JSON", place),)
-        unreadable = tuple(_unreadable(data, ("data",)))
+        unreadable = tuple(unstorable(data, ("data",)))
         if unreadable:
             return None, unreadable
     if not isinstance(data, dict):
@@ -231,28 +247,3 @@ def _stated(kind: str, data: dict[str, Any], rules: Rules) -> tuple[dict[str, An
         faults = (Fault("a link needs two different identifiers", "/data/identifiers"),)
     who["identifiers"] = [{"kind": item.kind, "value": item.value} for item in stated]
     return who, faults
-
-
-def _unreadable(value: object, path: tuple[object, ...] = ()) -> Iterator[Fault]:
-    """What no store could keep: NUL, lone surrogates, numbers that are none, what is nested too deep or is no JSON."""
-    if isinstance(value, str):
-        if _UNREADABLE.search(value):
-            yield Fault("text must not hold NUL or half a surrogate pair", pointer(path))
-    elif isinstance(value, Mapping | list):
-        if len(path) > DEEPEST:
-            yield Fault(f"data is nested more than {DEEPEST} levels deep", pointer(path))
-        else:
-            yield from _unreadable_members(value, path)
-    elif isinstance(value, int | float):
-        if not math.isfinite(value) or abs(value) >= _LARGEST:
-            yield Fault("a number must be finite and below 10^100", pointer(path))
-    elif value is not None:
-        yield Fault("this is no JSON value", pointer(path))
-
-
-def _unreadable_members(value: Mapping[Any, Any] | list[Any], path: tuple[object, ...]) -> Iterator[Fault]:
-    for name, item in value.items() if isinstance(value, Mapping) else enumerate(value):
-        if isinstance(value, Mapping) and (not isinstance(name, str) or _UNREADABLE.search(name)):
-            yield Fault("a name is a text without NUL or half a surrogate pair", pointer(path))
-        else:
-            yield from _unreadable(item, (*path, name))

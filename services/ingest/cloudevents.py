@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -22,9 +24,20 @@ MAIN_TYPES = {
 """The source topics, and the type of a plain JSON value on each."""
 
 _NATURAL_KEYS = {"purchases": "order_id", "calls": "call_id", "emails": "message_id"}
-_MARK = b"\xef\xbb\xbf"
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark that some senders put before their JSON."""
+
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _number(text: str) -> int | float:
+    """A number in the one spelling that equal numbers share: 5.0 is 5."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+_values = msgspec.json.Decoder(float_hook=_number)
 _encoder = msgspec.json.Encoder()
 
 
@@ -33,11 +46,17 @@ class MediaTypeError(ValueError):
 
 
 class Sent(NamedTuple):
-    """One event as it was sent: its bytes as a structured CloudEvent, and its JSON value or why it is none."""
+    """One event as it was sent: its bytes, and its value as a structured CloudEvent or why it is none.
+
+    `age` is how long before its sending it happened, by the sender's own clock; the time of the event then counts
+    back from its arrival. `again` gives a second reading of an event that was refused, or raises InvalidEvent.
+    """
 
     original: bytes
     envelope: object
     error: InvalidEvent | None = None
+    age: timedelta | None = None
+    again: Callable[[InvalidEvent], "Sent"] | None = None
 
 
 class Posted(NamedTuple):
@@ -50,13 +69,37 @@ class Posted(NamedTuple):
 def read_json(value: bytes) -> Any:
     """The JSON value of bytes. Raises InvalidEvent `invalid_json`."""
     try:
-        return msgspec.json.decode(value.removeprefix(_MARK))
+        return _values.decode(value.removeprefix(MARK))
     except RecursionError as error:
         raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
     except UnicodeDecodeError as error:
         raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidEvent(INVALID_JSON, (Fault(str(error)),)) from error
+
+
+def read_loosely(value: bytes) -> Any:
+    """The JSON value of bytes, halves of surrogate pairs and huge numbers included. Raises InvalidEvent."""
+    try:
+        return json.loads(value.removeprefix(MARK).decode(), parse_float=_number, parse_constant=_no_number)
+    except UnicodeDecodeError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the text is not UTF-8"),)) from error
+    except RecursionError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
+    except ValueError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault(str(error)),)) from error
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def written(value: object) -> bytes:
+    """The bytes of what `read_loosely` has read. Raises InvalidEvent."""
+    try:
+        return json.dumps(value).encode()
+    except RecursionError as error:
+        raise InvalidEvent(INVALID_JSON, (Fault("the JSON is nested too deep"),)) from error
 
 
 def read_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Posted:
@@ -74,7 +117,7 @@ def read_http(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Posted:
         return Posted((_binary(_attributes(named), content_type, body),), True)
     if media not in ("", "application/json"):
         raise MediaTypeError(media)
-    if body.removeprefix(_MARK).lstrip()[:1] == b"[":
+    if body.removeprefix(MARK).lstrip()[:1] == b"[":
         return Posted(_array(body), False)
     return Posted((_sent(body),), True)
 
@@ -98,18 +141,33 @@ def _sent(body: bytes) -> Sent:
 
 def _array(body: bytes) -> tuple[Sent, ...]:
     try:
-        found = _items.decode(body.removeprefix(_MARK))
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        read_json(body)
-        raise InvalidEvent(INVALID_JSON, (Fault("a batch is a JSON array"),)) from error
+        found = _items.decode(body.removeprefix(MARK))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _array_loosely(body)
     return tuple(_item(bytes(item)) for item in found)
+
+
+def _array_loosely(body: bytes) -> tuple[Sent, ...]:
+    """The same where the fast decoder gives up: because of one character in one event the others need not go."""
+    found = read_loosely(body)
+    if not isinstance(found, list):
+        raise InvalidEvent(INVALID_JSON, (Fault("a batch is a JSON array"),))
+    return tuple(Sent(written(item), item) for item in found)
 
 
 def _item(value: bytes) -> Sent:
     try:
-        return _sent(value)
+        return Sent(value, decoded(value))
     except InvalidEvent as error:
         return Sent(value, None, error)
+
+
+def decoded(value: bytes) -> Any:
+    """The JSON value of one event of several, read loosely where it must be. Raises InvalidEvent."""
+    try:
+        return _values.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return read_loosely(value)
 
 
 def _attributes(headers: Mapping[str, bytes]) -> dict[str, str]:
@@ -146,18 +204,20 @@ def _binary(attributes: Mapping[str, str], content_type: str, body: bytes) -> Se
         faults = tuple(Fault(fault.detail, "/data") for fault in error.faults)
         return Sent(_encoder.encode(envelope), envelope, InvalidEvent(INVALID_JSON, faults))
     envelope["data"] = data
-    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(_MARK))}), envelope)
+    return Sent(_encoder.encode({**envelope, "data": msgspec.Raw(body.removeprefix(MARK))}), envelope)
 
 
 def read_record(record: Record) -> object:
     """The CloudEvent of a record of a source topic: structured, binary, or plain JSON. Raises InvalidEvent."""
-    headers = {name.lower(): value or b"" for name, value in record.headers}
-    content_type = headers.get("content-type", b"").decode("latin-1")
     value = record.value or b""
-    if content_type.strip().lower().startswith("application/cloudevents"):
+    headers = _headers(record)
+    if _is_structured(headers):
         return read_json(value)
-    if any(name in headers for name in ("ce_specversion", "ce_id", "ce_type")):
-        return _binary_record(headers, content_type, value)
+    if _is_binary(headers):
+        sent = _binary_record(headers, value)
+        if sent.error is not None:
+            raise sent.error
+        return sent.envelope
     data = read_json(value)
     if isinstance(data, dict) and "specversion" in data:
         return data
@@ -166,16 +226,43 @@ def read_record(record: Record) -> object:
     return _plain_record(record.topic, value, data)
 
 
-def _binary_record(headers: Mapping[str, bytes], content_type: str, value: bytes) -> object:
+def sender_of(record: Record) -> str:
+    """The source of a record that need not be a good event, as far as it can be read, else its topic."""
+    try:
+        envelope = read_record(record)
+    except InvalidEvent:
+        envelope = None
+    named = envelope.get("source") if isinstance(envelope, dict) else None
+    return named[:256] if isinstance(named, str) and named else f"topic/{record.topic}"
+
+
+def without_headers(record: Record) -> bytes:
+    """The bytes of a record of a source topic; in binary mode as a structured CloudEvent, which needs no headers."""
+    headers = _headers(record)
+    if _is_structured(headers) or not _is_binary(headers):
+        return record.value or b""
+    return _binary_record(headers, record.value or b"").original
+
+
+def _headers(record: Record) -> dict[str, bytes]:
+    return {name.lower(): value or b"" for name, value in record.headers}
+
+
+def _is_structured(headers: Mapping[str, bytes]) -> bool:
+    return headers.get("content-type", b"").strip().lower().startswith(b"application/cloudevents")
+
+
+def _is_binary(headers: Mapping[str, bytes]) -> bool:
+    return any(name in headers for name in ("ce_specversion", "ce_id", "ce_type"))
+
+
+def _binary_record(headers: Mapping[str, bytes], value: bytes) -> Sent:
     attributes = {
         name[3:]: text.decode("utf-8", "replace")
         for name, text in headers.items()
         if name.startswith("ce_") and name not in ("ce_data", "ce_datacontenttype")
     }
-    sent = _binary(attributes, content_type, value)
-    if sent.error is not None:
-        raise sent.error
-    return sent.envelope
+    return _binary(attributes, headers.get("content-type", b"").decode("latin-1"), value)
 
 
 def _plain_record(topic: str, value: bytes, data: dict[str, Any]) -> dict[str, Any]:

@@ -28,11 +28,11 @@ from services.ingest.fields import (
     Text,
     Word,
 )
-from services.ingest.normalise import pointer
 from shared.errors import Fault
 from shared.events.identifiers import KINDS
 from shared.events.interactions import EMAIL_ACTIONS
 from shared.events.money import to_minor, to_text
+from shared.events.storable import pointer
 
 _CUSTOMER = {
     "type": "object",
@@ -155,6 +155,13 @@ class CustomerIdentified(Payload):
     traits: Free | None = None
 
 
+class CustomerGrouped(Payload):
+    """The customer belongs to a group (a company, a household); `traits` are the group's, never the customer's."""
+
+    group_id: Name
+    traits: Free | None = None
+
+
 class IdentityStated(Payload):
     """An explicit statement that identifiers belong together (`customer.linked`) or do not (`customer.split`)."""
 
@@ -205,6 +212,7 @@ MODELS: dict[str, type[Payload]] = {
     "chat.message": ChatHappened,
     "chat.ended": ChatHappened,
     "customer.identified": CustomerIdentified,
+    "customer.grouped": CustomerGrouped,
     "customer.linked": IdentityStated,
     "customer.split": IdentityStated,
     "consent.changed": ConsentChanged,

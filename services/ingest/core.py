@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 
+from services.ingest.admission import admit
 from services.ingest.forwarding import forward
-from services.ingest.model import Accepted, Door, Incoming
+from services.ingest.model import Accepted, Door, Forgotten, Incoming
 from shared.events.outgoing import Outgoing
 
 
 def evolve(state: Door, event: Incoming) -> Door:
-    """The door after an event or a letter; a letter that is kept already stays as it is, with its repair."""
+    """The door after an event or a letter; a letter that is kept already stays as it is, with its repair.
+
+    Raises InvalidEvent when the rule of the event's source keeps it out.
+    """
     if isinstance(event, Accepted):
-        return Door(accepted=event, letter=state.letter)
+        return Door(rule=state.rule, accepted=admit(event, state.rule), letter=state.letter)
+    if isinstance(event, Forgotten):
+        return state
     return state if state.letter is not None else Door(accepted=state.accepted, letter=event)
 
 

@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from services.ingest.normalise import UnreadableError, moment
@@ -39,14 +39,16 @@ def _plain_text(amount: Decimal) -> str:
     return format(amount if amount else abs(amount), "f")
 
 
-def _not_negative(value: object) -> str:
+def not_negative(value: object) -> str:
+    """An amount as `money` has it, of zero or more."""
     text = money(value)
     if text.startswith("-"):
         raise PydanticCustomError("money", "must not be negative")
     return text
 
 
-def _moment(value: object) -> str:
+def moment_text(value: object) -> str:
+    """An RFC 3339 time in UTC and whole milliseconds."""
     try:
         return rfc3339(moment(value))
     except UnreadableError as error:
@@ -61,16 +63,22 @@ def _currency(value: object) -> object:
     return value.strip().upper() if isinstance(value, str) else value
 
 
-Money = Annotated[str, BeforeValidator(money, json_schema_input_type=str | float)]
+def _amount_schema(sign: str, **bounds: float) -> WithJsonSchema:
+    pattern = rf"^{sign}[0-9]{{1,15}}(\.[0-9]{{1,6}})?$"
+    number = {"type": "number", **bounds, "exclusiveMaximum": 10**15}
+    return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, number]})
+
+
+Money = Annotated[str, BeforeValidator(money), _amount_schema("-?", exclusiveMinimum=-(10**15))]
 """An amount that may be negative (a discount that was taken back)."""
 
-Amount = Annotated[str, BeforeValidator(_not_negative, json_schema_input_type=str | float)]
+Amount = Annotated[str, BeforeValidator(not_negative), _amount_schema("", minimum=0)]
 """An amount of zero or more."""
 
-Moment = Annotated[str, BeforeValidator(_moment), Field(json_schema_extra={"format": "date-time"})]
+Moment = Annotated[str, BeforeValidator(moment_text), Field(json_schema_extra={"format": "date-time"})]
 """An RFC 3339 time with its zone; kept in UTC and whole milliseconds."""
 
-Currency = Annotated[str, BeforeValidator(_currency), StringConstraints(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), BeforeValidator(_currency)]
 """An ISO 4217 code."""
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=256)]
@@ -97,7 +105,7 @@ Points = Annotated[int, Field(ge=-(10**15), le=10**15)]
 Flag = bool
 Free = dict[str, Any]
 
-Word = Annotated[str, BeforeValidator(_lower), StringConstraints(min_length=1, max_length=256)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=256), BeforeValidator(_lower)]
 """One of an open list of words, in lower case."""
 
 SalesChannel = Annotated[Literal["store", "web", "app", "phone"], BeforeValidator(_lower)]

@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
+from services.ingest.cloudevents import MAIN_TYPES, without_headers
 from services.ingest.model import Letter
 from shared.errors import Fault, InvalidEvent
 from shared.events.dead_letters import REJECTED, TOPIC, DeadLetter
 from shared.events.envelope import Event, decode, derived_id, raw
 from shared.events.outgoing import Outgoing, say
 from shared.events.times import rfc3339, to_ms
+from shared.log import Record
 
 LARGEST_ON_TOPIC = 512 * 1024
 """Bytes of an original that fit on a topic once they are base64; a larger one is kept in the database only."""
@@ -78,22 +80,29 @@ def announce(letter: Letter) -> Outgoing:
     return say(TOPIC, letter.id, event)
 
 
+def announced(letter: Letter) -> tuple[Outgoing, ...]:
+    """The records that tell of a letter: none of one that is too large for a topic."""
+    return (announce(letter),) if len(letter.original) <= LARGEST_ON_TOPIC else ()
+
+
 def read(value: bytes) -> Letter:
     """A letter from a record of the topic `dead-letters`. Raises InvalidEvent."""
     try:
         event = decode(value)
         content = _decoder.decode(event.data)
-        original = base64.b64decode(content.original_base64, validate=True)
+        original = _original(content)
     except (msgspec.DecodeError, binascii.Error, ValueError) as error:
         raise InvalidEvent("invalid_event", (Fault(f"this is no dead letter: {error}"),)) from error
+    envelope = _json(original)
+    named = text_of(envelope, "source") if isinstance(envelope, Mapping) and "specversion" in envelope else None
     return Letter(
         id=content.id,
         received_at=event.time,
-        source=_storable(content.source),
+        source=named or _storable(content.source),
         code=_storable(content.code),
         errors=content.errors,
         original=original,
-        type=text_of(_json(original), "type"),
+        type=text_of(envelope, "type"),
         service=content.service,
         topic=content.topic,
         partition=content.partition,
@@ -101,6 +110,14 @@ def read(value: bytes) -> Letter:
         file=None if content.file is None else _storable(content.file),
         line=content.line,
     )
+
+
+def _original(content: DeadLetter) -> bytes:
+    value = base64.b64decode(content.original_base64, validate=True)
+    if content.topic not in MAIN_TYPES:
+        return value
+    headers = tuple((name, base64.b64decode(text, validate=True)) for name, text in content.headers)
+    return without_headers(Record(content.topic, content.partition or 0, content.offset or 0, 0, None, value, headers))
 
 
 def shown(letter: Letter) -> dict[str, Any]:

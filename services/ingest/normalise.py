@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Literal
@@ -17,12 +17,6 @@ from shared.events.times import whole_ms
 
 LONGEST = 256
 """Characters of an identifier, an event id or a source: an index entry must hold it."""
-
-DEEPEST = 20
-"""Levels of nesting in an event's data."""
-
-AHEAD = timedelta(minutes=5)
-"""How far a sender's clock may be ahead of ours."""
 
 BLOCKED = (
     *("null", "none", "nil", "nan", "undefined", "unknown", "anonymous", "guest", "n/a", "not set", "(not set)"),
@@ -59,11 +53,6 @@ class Rules(msgspec.Struct, frozen=True):
     blocked: tuple[str, ...] = ()
 
 
-def pointer(path: Sequence[object]) -> str:
-    """A JSON Pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
 def moment(value: object) -> datetime:
     """An RFC 3339 time with zone, in UTC and whole milliseconds. Raises UnreadableError, also outside 1900 to 2200."""
     if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
@@ -75,13 +64,6 @@ def moment(value: object) -> datetime:
     if not _EARLIEST <= found < _LATEST:
         raise UnreadableError("must lie between the years 1900 and 2200")
     return found
-
-
-def occurred_at(sent: datetime | None, received_at: datetime, clamp: bool) -> datetime:
-    """When an event happened: as sent, at most five minutes after its arrival; without a time its arrival."""
-    if sent is None:
-        return received_at
-    return min(sent, received_at + AHEAD) if clamp else sent
 
 
 def identifier(kind: str, value: object, rules: Rules) -> str:

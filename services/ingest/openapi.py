@@ -120,3 +120,50 @@ def _answer(status: int, description: str, schema: dict[str, Any]) -> dict[int |
 OUTCOME = _answer(202, "What became of every event, in order", _OUTCOME)
 LETTER = _answer(200, "The dead letter", _LETTER)
 LETTERS = _answer(200, "A page of dead letters", _PAGE)
+
+_TIME = {"type": "string", "format": "date-time"}
+_COUNTS = {
+    "type": "object",
+    "required": ["total", "counts", "next_cursor"],
+    "properties": {
+        "total": {"type": "integer"},
+        "counts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "source", "count", "open", "repaired", "replayed", "latest_at"],
+                "properties": {
+                    **{name: {"type": "string"} for name in ("code", "source")},
+                    **{name: {"type": "integer"} for name in ("count", "open", "repaired", "replayed")},
+                    "latest_at": _TIME,
+                },
+            },
+        },
+        "next_cursor": {"type": ["string", "null"]},
+    },
+}
+_REPLAYS = {
+    "type": "object",
+    "required": ["replayed", "refused", "results", "next_cursor"],
+    "properties": {
+        "replayed": {"type": "integer"},
+        "refused": {"type": "integer"},
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["id", "status"],
+                "properties": {
+                    "id": {"type": "string"},
+                    "status": {"enum": ["replayed", "refused"]},
+                    "code": {"type": "string"},
+                    "errors": _ERRORS,
+                },
+            },
+        },
+        "next_cursor": {"type": ["string", "null"]},
+    },
+}
+
+COUNTS = _answer(200, "Counts in order of code and source", _COUNTS)
+REPLAYS = _answer(200, "What became of every letter of this page", _REPLAYS)

@@ -1,43 +1,50 @@
 """The REST of the profile service: records and what is behind them; every write is an event on `interactions`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import anyio.from_thread
 import msgspec
 from fastapi import APIRouter, Body, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 from sqlalchemy import Connection
 
-from services.profile import queries
-from shared.events.envelope import Event, derived_id, fingerprint, raw
+from services.profile import deciding, privacy, queries
+from services.profile.openapi import EVIDENCE, PROFILE, PROFILES, STATED, TIMELINE
+from services.profile.stating import Stating
+from shared.events.envelope import Event
 from shared.events.identifiers import KINDS, Identifier
-from shared.events.interactions import TOPIC
-from shared.events.outgoing import say
 from shared.events.profiles import Known, Profile
-from shared.events.times import rfc3339, to_ms
+from shared.events.times import to_ms
 from shared.runtime.service import Context
-from shared.runtime.web import DEFAULT_LIMIT, Cursor, CursorText, Limit, Problem, needs, paged
+from shared.runtime.web import (
+    DEFAULT_LIMIT,
+    INVALID_PARAMETER,
+    Cursor,
+    CursorText,
+    Limit,
+    Problem,
+    exact_query,
+    needs,
+    paged,
+)
 
-SOURCE = "cartera/profile"
-"""The source of the events that writes become."""
-
-_ADMIN = [Depends(needs("admin"))]
-_READ = [Depends(needs("read"))]
+_STATEMENT: dict[str, Any] = {"dependencies": [Depends(needs("admin"))], "status_code": 202, "responses": STATED}
+"""What all paths have in common at which people state something."""
+_READ = [Depends(needs("read")), Depends(exact_query)]
 
 
 class Listed(BaseModel):
     """What `GET /v1/profiles` understands: one identifier, or words to search for, or nothing for all."""
 
-    customer_id: str | None = None
-    loyalty_card: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    chat_handle: str | None = None
-    device_id: str | None = None
-    q: str = ""
+    customer_id: str | None = Field(None, min_length=1, max_length=1000)
+    loyalty_card: str | None = Field(None, min_length=1, max_length=1000)
+    email: str | None = Field(None, min_length=1, max_length=1000)
+    phone: str | None = Field(None, min_length=1, max_length=1000)
+    chat_handle: str | None = Field(None, min_length=1, max_length=1000)
+    device_id: str | None = Field(None, min_length=1, max_length=1000)
+    q: str | None = Field(None, max_length=1000, description="Words, each of which occurs in an identifier or name.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=1000)
     cursor: str | None = None
 
@@ -76,27 +83,39 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["profile"])
     _lists(routes, context)
     _behind(routes, context)
-    _statements(routes, context)
-    _identity(routes, context)
+    stating = Stating(context)
+    _statements(routes, context, stating)
+    _identity(routes, context, stating)
+    privacy.add(routes, context, stating, _known)
+    deciding.add(routes, context, stating, _known)
     return routes
 
 
 def _lists(routes: APIRouter, context: Context) -> None:
-    @routes.get("/v1/profiles", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles",
+        dependencies=_READ,
+        responses=PROFILES,
+        summary="Customers by identifier or by words",
+    )
     def profiles(asked: Annotated[Listed, Query()]) -> Response:
         """The customer with an identifier (none or one), or those that a free search finds."""
-        names = [
-            Identifier(kind, _normal(kind, value)) for kind in KINDS if (value := getattr(asked, kind)) is not None
-        ]
+        name = _asked_for(asked)
         with context.engine.connect() as connection:
-            if names:
-                return _json({"profiles": _holders(connection, names), "next_cursor": None})
+            if name is not None:
+                found = queries.by_identifier(connection, name)
+                return _json({"profiles": [found] if found else [], "next_cursor": None})
             after = Cursor.decode(asked.cursor, (str,)) or ("",)
-            found = queries.search(connection, asked.q, asked.limit + 1, after[0])
-        page = paged(found, asked.limit, lambda one: (one.profile_id,))
+            some = queries.search(connection, asked.q or "", asked.limit + 1, after[0])
+        page = paged(some, asked.limit, lambda one: (one.profile_id,))
         return _json({"profiles": page.items, "next_cursor": page.next_cursor})
 
-    @routes.get("/v1/profiles/{profile_id}", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles/{profile_id}",
+        dependencies=_READ,
+        responses=PROFILE,
+        summary="The record of a customer",
+    )
     def profile(profile_id: str) -> Response:
         """The record of a customer; an id that he had before a merge leads to him as well."""
         with context.engine.connect() as connection:
@@ -104,7 +123,12 @@ def _lists(routes: APIRouter, context: Context) -> None:
 
 
 def _behind(routes: APIRouter, context: Context) -> None:
-    @routes.get("/v1/profiles/{profile_id}/timeline", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles/{profile_id}/timeline",
+        dependencies=_READ,
+        responses=TIMELINE,
+        summary="All that a customer did",
+    )
     def timeline(
         profile_id: str,
         type: str | None = None,
@@ -117,34 +141,47 @@ def _behind(routes: APIRouter, context: Context) -> None:
         with context.engine.connect() as connection:
             found = queries.timeline(connection, _known(connection, profile_id), limit + 1, place, type)
         page = paged(found, limit, lambda row: (row.at, row.seq))
-        return _json({"events": [row.event for row in page.items], "next_cursor": page.next_cursor})
+        return _json({"events": [queries.shown(row.body) for row in page.items], "next_cursor": page.next_cursor})
 
-    @routes.get("/v1/profiles/{profile_id}/evidence", dependencies=_READ)
+    @routes.get(
+        "/v1/profiles/{profile_id}/evidence",
+        dependencies=_READ,
+        responses=EVIDENCE,
+        summary="Why these identifiers are one customer",
+    )
     def evidence(profile_id: str) -> Response:
         """The customer's identifiers, and every link that touches one of them, applied or rejected."""
         with context.engine.connect() as connection:
             return _json({**queries.evidence(connection, _known(connection, profile_id)), "next_cursor": None})
 
 
-def _statements(routes: APIRouter, context: Context) -> None:
-    @routes.patch("/v1/profiles/{profile_id}/traits", dependencies=_ADMIN, status_code=202)
+def _statements(routes: APIRouter, context: Context, stating: Stating) -> None:
+    @routes.patch(
+        "/v1/profiles/{profile_id}/traits",
+        **_STATEMENT,
+        summary="Change traits",
+    )
     def traits(profile_id: str, stated: Annotated[dict[str, Any], Body()]) -> Response:
         """Change some traits; null takes one away."""
         with context.engine.connect() as connection:
             known = _known(connection, profile_id)
-        return _append(context, "customer.identified", known.identifiers[0], {"traits": stated})
+        return _accepted(stating.say("customer.identified", [known], {"traits": stated}))
 
-    @routes.put("/v1/profiles/{profile_id}/consents/{channel}", dependencies=_ADMIN, status_code=202)
+    @routes.put(
+        "/v1/profiles/{profile_id}/consents/{channel}",
+        **_STATEMENT,
+        summary="State a consent",
+    )
     def consents(profile_id: str, channel: str, stated: ConsentStated) -> Response:
         """State what the customer allows on a channel, for a purpose, until it expires."""
         with context.engine.connect() as connection:
             known = _known(connection, profile_id)
-        data = {"channel": channel, **stated.model_dump(exclude_none=True)}
-        return _append(context, "consent.changed", known.identifiers[0], data)
+        data = {"channel": channel.strip().lower(), **stated.model_dump(mode="json", exclude_none=True)}
+        return _accepted(stating.say("consent.changed", [known], data))
 
 
-def _identity(routes: APIRouter, context: Context) -> None:
-    @routes.post("/v1/profiles/merge", dependencies=_ADMIN, status_code=202)
+def _identity(routes: APIRouter, context: Context, stating: Stating) -> None:
+    @routes.post("/v1/profiles/merge", **_STATEMENT, summary="Make customers one")
     def merge(stated: Merge) -> Response:
         """Make customers one, for good or until a split."""
         with context.engine.connect() as connection:
@@ -153,9 +190,13 @@ def _identity(routes: APIRouter, context: Context) -> None:
             raise Problem(422, "same_profile", "these are one customer already", [{"pointer": "/profile_ids"}])
         strongest = [one.identifiers[0] for one in found.values()]
         data = {"identifiers": [_shown(one) for one in strongest], "reason": stated.reason}
-        return _append(context, "customer.linked", strongest[0], data)
+        return _accepted(stating.say("customer.linked", list(found.values()), data))
 
-    @routes.post("/v1/profiles/{profile_id}/split", dependencies=_ADMIN, status_code=202)
+    @routes.post(
+        "/v1/profiles/{profile_id}/split",
+        **_STATEMENT,
+        summary="Take identifiers out",
+    )
     def split(profile_id: str, stated: Split) -> Response:
         """Take identifiers out of a customer; both sides become what they would be without the wrong link."""
         with context.engine.connect() as connection:
@@ -173,15 +214,21 @@ def _identity(routes: APIRouter, context: Context) -> None:
         if faults:
             raise Problem(422, "invalid_split", "these identifiers cannot be taken out", faults)
         data = {"identifiers": [_shown(mine[one]) for one in leaving], "reason": stated.reason}
-        return _append(context, "customer.split", staying[0], data)
+        return _accepted(stating.say("customer.split", [known], data, staying[0]))
 
 
-def _holders(connection: Connection, names: Sequence[Identifier]) -> list[Profile]:
-    """The one customer who has all the identifiers, if there is one."""
-    found = [queries.by_identifier(connection, name) for name in names]
-    first = found[0]
-    same = first is not None and all(one is not None and one.profile_id == first.profile_id for one in found)
-    return [first] if first is not None and same else []
+def _asked_for(asked: Listed) -> Identifier | None:
+    """The one identifier that is looked up, None for a search. Raises Problem when it is not clear what is meant."""
+    given = {kind: value for kind in KINDS if (value := getattr(asked, kind)) is not None}
+    names = [*given, *(["q"] if given and asked.q is not None else [])]
+    if len(names) > 1:
+        raise _unclear(names)
+    return next((Identifier(kind, _normal(kind, value)) for kind, value in given.items()), None)
+
+
+def _unclear(names: Sequence[str]) -> Problem:
+    faults = [{"detail": "only one of these can be asked for at a time", "parameter": name} for name in names]
+    return Problem(400, INVALID_PARAMETER, f"give one of {', '.join(names)}, not several", faults)
 
 
 def _known(connection: Connection, profile_id: str) -> Profile:
@@ -203,6 +250,8 @@ def _normal(kind: str, value: str) -> str:
 
 def _place(before: str | None, cursor: str | None) -> tuple[int, int] | None:
     """Where a timeline goes on: a time means before all of its millisecond."""
+    if before is not None and cursor is not None:
+        raise _unclear(["before", "cursor"])
     if before is not None:
         try:
             moment = datetime.fromisoformat(before.replace(" ", "+"))
@@ -210,7 +259,7 @@ def _place(before: str | None, cursor: str | None) -> tuple[int, int] | None:
             return _place(None, before)
         if moment.tzinfo is None:
             fault = {"detail": "has no time zone", "parameter": "before"}
-            raise Problem(400, "invalid_time", "a time needs its zone", [fault])
+            raise Problem(400, INVALID_PARAMETER, "a time needs its zone", [fault])
         return to_ms(moment), -1
     parts = Cursor.decode(cursor, (int, int))
     return None if parts is None else (parts[0], parts[1])
@@ -220,25 +269,7 @@ def _shown(known: Known) -> dict[str, str]:
     return {"kind": known.kind, "value": known.value}
 
 
-def _append(context: Context, kind: str, who: Known, content: Mapping[str, Any]) -> Response:
-    """Append a statement about a customer and answer with its name, once the log has it.
-
-    It names the strongest identifier only: a statement made here must not become evidence of a link.
-    """
-    now = context.clock()
-    data = {"customer": {who.kind: who.value}, **content}
-    print_ = fingerprint(kind, rfc3339(now), msgspec.to_builtins(data))
-    event = Event(
-        specversion="1.0",
-        id=derived_id(f"{kind}/{print_}", to_ms(now)),
-        source=SOURCE,
-        type=kind,
-        time=now,
-        data=raw(data),
-        receivedat=now,
-        fingerprint=print_,
-    )
-    anyio.from_thread.run(context.log.append, [say(TOPIC, str(Identifier(who.kind, who.value)), event)])
+def _accepted(event: Event) -> Response:
     return _json({"source": event.source, "id": event.id}, 202)
 
 

@@ -44,10 +44,10 @@ def statement_of(
     return Statement("split", made, parted, parted if len(parted) > 1 else ())
 
 
-def united(components: Sequence[Component], strongest: Identifier) -> Component:
+def united(components: Sequence[Component], strongest: Identifier, anew: int = 0) -> Component:
     """Several components as one, not yet resolved; it keeps the id of the largest, so that the fewest rows change."""
     if not components:
-        return Component(own_id(strongest), {})
+        return Component(own_id(strongest, anew), {})
     if len(components) == 1:
         return components[0]
     ordered = sorted(components, key=lambda component: (-len(component.nodes), component.id))
@@ -104,7 +104,7 @@ def _cluster(members: frozenset[Identifier], former: Sequence[Cluster], nodes: d
         chosen = min(given, key=lambda name: (-nodes[given[name]].ended, strength(given[name])))
     else:
         strongest = min(members, key=strength)
-        chosen = own_id(strongest)
+        chosen = own_id(strongest, nodes[strongest].anew)
         nodes[strongest] = replace(nodes[strongest], given=chosen)
     version = 1 + max((cluster.version for cluster in former), default=0)
     return Cluster(chosen, version, members, tuple(sorted(given.keys() - {chosen})))

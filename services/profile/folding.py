@@ -13,6 +13,7 @@ from services.profile.joining import (
     earliest,
     interest_on,
     latest,
+    mailed,
     newer_scores,
     newer_traits,
     occur,
@@ -40,6 +41,9 @@ from shared.events.interactions import (
 from shared.events.money import to_minor
 from shared.events.times import to_ms
 
+ARRIVED = frozenset({"delivered", "opened", "clicked", "replied", "received"})
+"""What shows that mail reaches the customer."""
+
 MISSED = frozenset({"missed", "no_answer", "busy"})
 """The states of a call in which nobody answered."""
 
@@ -47,13 +51,17 @@ _any = msgspec.json.Decoder(Payload)
 
 
 class Told(NamedTuple):
-    """An interaction, read: whom it is about, when, and what it says."""
+    """An interaction, read: whom it is about, when, and what it says.
+
+    `anew` are the names of which a former customer was erased, and when (ms).
+    """
 
     identifiers: tuple[Identifier, ...]
     made: Sighting
     day: str
     kind: str
     payload: Payload
+    anew: Mapping[Identifier, int] = {}
 
 
 def read(event: Event) -> Told:
@@ -61,11 +69,19 @@ def read(event: Event) -> Told:
     try:
         payload = DECODERS.get(event.type, _any).decode(event.data)
     except msgspec.DecodeError as error:
-        raise InvalidEvent("invalid_data", (Fault(str(error), "/data"),)) from None
+        raise InvalidEvent("invalid_event", (Fault(str(error), "/data"),)) from None
     identifiers = customer_identifiers(payload.customer)
     if not identifiers:
-        raise InvalidEvent("no_identifier", (Fault("names no customer", "/data/customer"),))
+        raise InvalidEvent("invalid_event", (Fault("names no customer", "/data/customer"),))
     return Told(identifiers, sighting(event), event.time.date().isoformat(), event.type, payload)
+
+
+def message_of(event: Event) -> str | None:
+    """The message that an e-mail event names; what a machine did says nothing of it."""
+    if not event.type.startswith("email."):
+        return None
+    email = DECODERS[event.type].decode(event.data)
+    return email.message_id if isinstance(email, Email) and not email.machine else None
 
 
 def fold(tally: Tally, told: Told) -> Tally:
@@ -112,7 +128,7 @@ def _minor(amount: str | None, currency: str, field: str) -> int:
     try:
         return to_minor(amount, currency)
     except InvalidOperation:
-        raise InvalidEvent("invalid_data", (Fault("is no amount", f"/data/{field}"),)) from None
+        raise InvalidEvent("invalid_event", (Fault("is no amount", f"/data/{field}"),)) from None
 
 
 def _net(purchase: Purchase) -> int:
@@ -161,8 +177,15 @@ def _call(tally: Tally, call: Call, told: Told) -> Tally:
 
 
 def _email(tally: Tally, email: Email, told: Told) -> Tally:
-    counts = add(tally.mailed.counts, told.kind.removeprefix("email."))
-    return replace(tally, mailed=Mailed(counts, latest(tally.mailed.last, told.made.at)))
+    action, at = told.kind.removeprefix("email."), told.made.at
+    counts: Mapping[str, int] = {action: 1}
+    if action == "bounced" and email.bounce_type == "hard":
+        one = Mailed({action: 1, "hard_bounced": 1}, at, hard=at)
+    elif action == "bounced":
+        one = Mailed(counts, at, soft=(told.made.stamp,))
+    else:
+        one = Mailed(counts, at, good=at if action in ARRIVED else None)
+    return replace(tally, mailed=mailed(tally.mailed, one))
 
 
 def _chat(tally: Tally, chat: Chat, told: Told) -> Tally:

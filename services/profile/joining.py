@@ -9,6 +9,7 @@ from services.profile.tally import (
     INTEREST_DAYS,
     PURCHASE_DAYS,
     SKETCH,
+    SOFT_KEPT,
     Answered,
     Bought,
     Called,
@@ -191,6 +192,18 @@ def _called(left: Called, right: Called) -> Called:
     )
 
 
+def mailed(left: Mailed, right: Mailed) -> Mailed:
+    """What two identifiers counted of e-mails."""
+    soft = tuple(sorted({*left.soft, *right.soft})[-SOFT_KEPT:]) if left.soft or right.soft else ()
+    return Mailed(
+        total(left.counts, right.counts),
+        latest(left.last, right.last),
+        latest(left.hard, right.hard),
+        soft,
+        latest(left.good, right.good),
+    )
+
+
 def _chatted(left: Chatted, right: Chatted) -> Chatted:
     return Chatted(
         _union(left.conversations, right.conversations),
@@ -210,7 +223,7 @@ def join(left: Tally, right: Tally) -> Tally:
         latest(left.last, right.last),
         _bought(left.bought, right.bought),
         _called(left.called, right.called),
-        Mailed(total(left.mailed.counts, right.mailed.counts), latest(left.mailed.last, right.mailed.last)),
+        mailed(left.mailed, right.mailed),
         _chatted(left.chatted, right.chatted),
         Interested(
             left.interested.count + right.interested.count,

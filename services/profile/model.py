@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from services.profile.tally import EMPTY, Said, Stamp, Tally
-from shared.events.envelope import Event, derived_id
+from shared.events.envelope import Event, derived_id, encode
 from shared.events.identifiers import PRIORITY, Identifier, strength
 from shared.events.times import to_ms
 
@@ -34,7 +35,8 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
 
     `first` is of interactions, `stated` of explicit identity statements (they are no activity of the customer).
     `given` is the node's own profile id once it has been given to a customer, `ended` the version of the record into
-    which that customer went last. `hub`: shared for good.
+    which that customer went last. `hub`: shared for good. `anew`: when (ms) a former customer of this name was erased;
+    whoever comes under it later is another, with an id of his own.
     """
 
     tally: Tally = EMPTY
@@ -44,6 +46,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True):
     given: str = ""
     hub: bool = False
     ended: int = 0
+    anew: int = 0
 
     @property
     def since(self) -> Stamp:
@@ -85,11 +88,36 @@ class Component(msgspec.Struct, frozen=True):
     clusters: tuple[Cluster, ...] = ()
 
 
+class Heard(Event, frozen=True, kw_only=True):
+    """An interaction together with its bytes as they stand on the topic: they hold the sender's extensions too.
+
+    It goes on as `body_of` gives it, never encoded anew.
+    """
+
+    body: bytes = msgspec.field(default=b"", name=" body")
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """Whom an erasure took away: his identifiers, digests of these (and of those he had when it was asked for), and
+    every profile id that leads or led to him; `near` are the identifiers of others that were seen with his.
+    """
+
+    identifiers: frozenset[Identifier]
+    named: tuple[str, ...]
+    profile_ids: frozenset[str]
+    near: frozenset[Identifier]
+
+
 class State(msgspec.Struct, frozen=True):
-    """The components that an event touches, and the event that made them what they are."""
+    """The components that an event touches, and the event that made them what they are.
+
+    `erased` are the moments (ms) up to which what is said of a name stays out; `forgotten` is what an erasure took.
+    """
 
     components: tuple[Component, ...] = ()
     cause: Event | None = None
+    erased: Mapping[Identifier, int] = {}
+    forgotten: Forgotten | None = None
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -100,11 +128,22 @@ class Named(msgspec.Struct, frozen=True):
 
 
 _named = msgspec.json.Decoder(Named)
+_heard = msgspec.json.Decoder(Heard)
 
 
-def own_id(identifier: Identifier) -> str:
+def hear(value: bytes) -> Heard:
+    """An interaction from the bytes on the topic. Raises msgspec.DecodeError."""
+    return replace(_heard.decode(value), body=value)
+
+
+def body_of(event: Event) -> bytes:
+    """The bytes of an interaction."""
+    return event.body if isinstance(event, Heard) else encode(event)
+
+
+def own_id(identifier: Identifier, anew: int = 0) -> str:
     """The profile id that an identifier can give to a customer: derived, so that every order of events names alike."""
-    return derived_id(f"profile/{identifier}", 0)
+    return derived_id(f"profile/{identifier}", anew)
 
 
 def sighting(event: Event) -> Sighting:

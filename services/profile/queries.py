@@ -3,23 +3,26 @@
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, select
 
 from services.profile.identity import resolve
 from services.profile.model import Component
-from services.profile.store import chunks, components, event, identifier, profile
-from shared.events.envelope import Event, decode
+from services.profile.store import components
+from services.profile.tables import event, identifier, profile
+from shared.database import among
 from shared.events.identifiers import Identifier, strength
 from shared.events.profiles import Profile, decoder
 from shared.events.times import from_ms
 
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 
 class Happened(NamedTuple):
-    """An interaction on a timeline: its time (ms), its place among those of the same time, and the event."""
+    """An interaction on a timeline: its time (ms), its place among those of the same time, and its bytes."""
 
     at: int
     seq: int
-    event: Event
+    body: bytes
 
 
 def by_identifier(connection: Connection, name: Identifier) -> Profile | None:
@@ -57,18 +60,35 @@ def timeline(
 ) -> list[Happened]:
     """The interactions of a customer, newest first, from before a place (time in ms, `seq`)."""
     rows: list[Happened] = []
-    for some in chunks([(one.kind, one.value) for one in known.identifiers]):
-        query = select(event.c.occurred_at, event.c.seq, event.c.body).where(
-            tuple_(event.c.kind, event.c.value).in_(some)
-        )
+    names = [(one.kind, one.value) for one in known.identifiers]
+    for these in among(connection, (event.c.kind, event.c.value), names):
+        query = select(event.c.occurred_at, event.c.seq, event.c.body).where(these)
         if kind is not None:
             query = query.where(event.c.type == kind)
         if before is not None:
             at, seq = before
             query = query.where((event.c.occurred_at < at) | ((event.c.occurred_at == at) & (event.c.seq < seq)))
         newest = query.order_by(event.c.occurred_at.desc(), event.c.seq.desc()).limit(limit)
-        rows += [Happened(at, seq, decode(body)) for at, seq, body in connection.execute(newest)]
+        rows += [Happened(at, seq, body) for at, seq, body in connection.execute(newest)]
     return sorted(rows, key=lambda row: (row.at, row.seq), reverse=True)[:limit]
+
+
+def shown(body: bytes) -> dict[str, msgspec.Raw]:
+    """An interaction as it was accepted, without the digest by which copies are told."""
+    found = _members.decode(body)
+    found.pop("fingerprint", None)
+    return found
+
+
+def latest_of(home: Component) -> int:
+    """The latest moment (ms) of all that evidence holds: what was counted, said, stated, or seen together."""
+    moments = [statement.made.at for statement in home.statements]
+    moments += [seen.at for seen in home.edges.values()]
+    for node in home.nodes.values():
+        moments += [node.tally.last or 0, node.since[0]]
+        moments += [said.at for said in node.consents.values()]
+        moments += [trait.at for trait in node.tally.traits.values()]
+    return max(moments, default=0)
 
 
 class Link(msgspec.Struct, frozen=True):

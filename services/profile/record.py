@@ -8,8 +8,8 @@ from functools import reduce
 from services.profile.consents import consents
 from services.profile.joining import distinct, join
 from services.profile.model import Cluster, Component
-from services.profile.tally import EMPTY, Bought, Chatted, Tally
-from shared.events.identifiers import strength
+from services.profile.tally import EMPTY, Bought, Chatted, Mailed, Tally
+from shared.events.identifiers import PRIORITY, Identifier
 from shared.events.money import to_text
 from shared.events.profiles import (
     Calls,
@@ -27,8 +27,11 @@ from shared.events.times import from_ms
 
 
 def record(component: Component, cluster: Cluster) -> Profile:
-    """The record of one customer of a component."""
-    names = sorted(cluster.members, key=strength)
+    """The record of one customer of a component.
+
+    Of each kind the identifiers that interactions named stand before those that were only stated: the first is shown.
+    """
+    names = sorted(cluster.members, key=lambda name: (PRIORITY[name.kind], _is_stated(component, name), name.value))
     nodes = [component.nodes[name] for name in names]
     tally = reduce(join, (node.tally for node in nodes if node.tally.first is not None), EMPTY)
     first = tally.first if tally.first is not None else min(node.since for node in nodes)[0]
@@ -53,13 +56,17 @@ def record(component: Component, cluster: Cluster) -> Profile:
             tally.called.duration,
             _moment(tally.called.last),
         ),
-        emails=Emails(**tally.mailed.counts, last_at=_moment(tally.mailed.last)),
+        emails=_emails(tally.mailed),
         chats=_chats(tally.chatted),
         interest=Interests(tally.interested.count, _moment(tally.interested.last), dict(tally.interested.days)),
         satisfaction=_satisfaction(tally),
         preferences=_preferences(tally.bought),
         loyalty=Loyalty(tally.points),
     )
+
+
+def _is_stated(component: Component, name: Identifier) -> bool:
+    return component.nodes[name].first is None
 
 
 def _moment(milliseconds: int | None) -> datetime | None:
@@ -84,6 +91,17 @@ def _averages(revenue: Mapping[str, int], orders: Mapping[str, int]) -> dict[str
         whole = (Decimal(revenue[currency]) / count).quantize(Decimal(1), ROUND_HALF_EVEN)
         averages[currency] = to_text(int(whole), currency)
     return averages
+
+
+def _emails(mailed: Mailed) -> Emails:
+    in_a_row = [at for at, _ in mailed.soft if mailed.good is None or at > mailed.good]
+    return Emails(
+        **mailed.counts,
+        last_at=_moment(mailed.last),
+        hard_bounced_at=_moment(mailed.hard),
+        soft_bounced=len(in_a_row),
+        soft_bounced_at=_moment(in_a_row[-1]) if in_a_row else None,
+    )
 
 
 def _chats(chatted: Chatted) -> Chats:

@@ -1,17 +1,24 @@
 """The profile service as a value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from services.profile.api import router
+from services.profile.blackening import Blackener
 from services.profile.core import evolve, react
-from services.profile.store import load, metadata, save
+from services.profile.model import hear
+from services.profile.store import load, save
+from services.profile.tables import metadata
 from services.profile.work import Work
 from shared.errors import Fault, InvalidEvent
-from shared.events.envelope import Event, decode, event_key
+from shared.events.envelope import Event, event_key
+from shared.events.erasures import REMOVED, REQUESTED, erasure_in, removed_in
+from shared.events.erasures import TOPIC as ERASURES
 from shared.events.interactions import BEGIN, END, TOPIC, Mark
 from shared.events.profiles import TOPIC as PROFILES
 from shared.events.times import to_ms
@@ -26,11 +33,18 @@ DAY_MS = 86_400_000
 _marks = msgspec.json.Decoder(Mark)
 
 
+_CONTENT: Mapping[str, msgspec.json.Decoder[Any]] = {REQUESTED: erasure_in, REMOVED: removed_in}
+"""What is read for good when it is read, because nothing but a dead letter can be made of it otherwise."""
+
+
 def _decode(record: Record) -> Event | None:
     if record.value is None:
         return None
     try:
-        return decode(record.value)
+        event = hear(record.value)
+        if event.type in _CONTENT:
+            _CONTENT[event.type].decode(event.data)
+        return None if record.topic == ERASURES and event.type != REMOVED else event
     except msgspec.DecodeError as error:
         raise InvalidEvent("invalid_event", (Fault(str(error)),)) from None
 
@@ -79,9 +93,10 @@ def _import_of(event: Event) -> str:
 
 SERVICE = Service(
     name="profile",
-    consumes=(TOPIC,),
-    produces=(PROFILES,),
+    consumes=(TOPIC, ERASURES),
+    produces=(PROFILES, ERASURES),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=_decode,
     load=load,
     evolve=evolve,
@@ -92,5 +107,6 @@ SERVICE = Service(
     event_ms=_event_ms,
     describe=_describe,
     hold=_hold,
+    workers=lambda context: [Blackener(context).work],
 )
 """Reads what customers did and tells what is known of them."""

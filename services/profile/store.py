@@ -1,86 +1,34 @@
-"""The tables of the profile service, and how a batch is loaded and saved with a fixed number of statements."""
+"""How a batch is loaded and saved with a fixed number of statements."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Connection,
-    Identity,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    delete,
-    select,
-    tuple_,
-)
+from sqlalchemy import Column, Connection, Table, delete, select
 
-from services.profile.model import Cluster, Component, Node, Pair, Sighting, Statement, identifiers_in, own_id
+from services.profile import proposals, receipts
+from services.profile.model import (
+    Cluster,
+    Component,
+    Node,
+    Pair,
+    Sighting,
+    Statement,
+    body_of,
+    identifiers_in,
+    own_id,
+)
 from services.profile.record import record
-from services.profile.work import Work
-from shared.database import put
-from shared.events.envelope import Event, encode
+from services.profile.tables import component, event, identifier, profile
+from services.profile.work import Work, erased_in
+from shared.database import among, put
+from shared.events.envelope import Event
 from shared.events.identifiers import Identifier
 from shared.events.profiles import Profile
 from shared.events.times import to_ms
 
-metadata = MetaData()
-
-identifier = Table(
-    "identifier",
-    metadata,
-    Column("kind", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("own_id", Text, nullable=False, unique=True),
-    Column("component_id", Text, nullable=False),
-    Column("profile_id", Text, nullable=False, index=True),
-)
-"""Every identifier ever seen: the id it can give (so aliases find customers), its component, its customer now."""
-
-component = Table(
-    "component",
-    metadata,
-    Column("component_id", Text, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-)
-"""Connected evidence with all its counts, as MessagePack."""
-
-profile = Table(
-    "profile",
-    metadata,
-    Column("profile_id", Text, primary_key=True),
-    Column("version", BigInteger, nullable=False),
-    Column("last_seen_at", BigInteger, nullable=False),
-    Column("record", LargeBinary, nullable=False),
-    Column("search", Text, nullable=False),
-)
-"""The live records, as JSON; `search` is what a free search looks through, case folded."""
-
-event = Table(
-    "event",
-    metadata,
-    Column("seq", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
-    Column("kind", Text, nullable=False),
-    Column("value", Text, nullable=False),
-    Column("occurred_at", BigInteger, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Index("event_of_identifier", "kind", "value", "occurred_at"),
-)
-"""The timeline: every interaction under the strongest identifier that it names."""
-
-CHUNK = 200
-"""Rows per statement, two bind values each."""
-
 NAMES = ("name", "first_name", "last_name", "company")
 """The traits that a free search looks through besides the identifiers."""
-
-_T = TypeVar("_T")
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True):
@@ -93,12 +41,6 @@ class _Body(msgspec.Struct, frozen=True, array_like=True):
 _bodies = msgspec.msgpack.Decoder(_Body)
 _packer = msgspec.msgpack.Encoder()
 _records = msgspec.json.Encoder()
-
-
-def chunks(items: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
-    """The items in stretches of a size that every database takes as bind values."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def pack(one: Component) -> bytes:
@@ -117,30 +59,38 @@ def unpack(component_id: str, body: bytes) -> Component:
 def load(connection: Connection, events: Sequence[Event]) -> Work:
     """All components that the events of a batch name, locked in the order of their ids until the transaction ends."""
     names = sorted({name for one in events for name in identifiers_in(one)})
-    ids = _component_ids(connection, names)
+    profile_ids = erased_in(events)
+    ids = _component_ids(connection, names, profile_ids)
     while True:
         found = components(connection, sorted(ids), lock=True)
-        again = _component_ids(connection, names) if connection.dialect.name == "postgresql" else ids
+        again = _component_ids(connection, names, profile_ids) if connection.dialect.name == "postgresql" else ids
         if again == ids:
-            return Work(found)
+            return Work(found, receipts.erased_among(connection, names))
         ids = again
 
 
-def _component_ids(connection: Connection, names: Sequence[Identifier]) -> set[str]:
-    key = tuple_(identifier.c.kind, identifier.c.value)
+def _component_ids(connection: Connection, names: Sequence[Identifier], profile_ids: Sequence[str]) -> set[str]:
     found: set[str] = set()
-    for some in chunks(names):
-        found.update(connection.scalars(select(identifier.c.component_id).where(key.in_([tuple(n) for n in some]))))
+    for these in among(connection, (identifier.c.kind, identifier.c.value), names):
+        found.update(connection.scalars(select(identifier.c.component_id).where(these)))
+    for these in among(connection, identifier.c.own_id, profile_ids):
+        found.update(connection.scalars(select(identifier.c.component_id).where(these)))
     return found
 
 
 def components(connection: Connection, ids: Sequence[str], lock: bool = False) -> list[Component]:
     """Components by their ids, in the order of these; `lock` keeps other writers out (PostgreSQL row locks)."""
     found = []
-    for some in chunks(ids, 2 * CHUNK):
-        query = select(component).where(component.c.component_id.in_(some)).order_by(component.c.component_id)
+    for these in among(connection, component.c.component_id, ids):
+        query = select(component).where(these).order_by(component.c.component_id)
         found += [unpack(id, body) for id, body in connection.execute(query.with_for_update() if lock else query)]
     return found
+
+
+def components_of(connection: Connection, profile_ids: Sequence[str]) -> list[Component]:
+    """The components of customers by the ids of their records."""
+    query = select(identifier.c.component_id).where(identifier.c.own_id.in_(profile_ids)).distinct()
+    return components(connection, sorted(connection.scalars(query)))
 
 
 def save(connection: Connection, work: Work) -> None:
@@ -163,10 +113,15 @@ def save(connection: Connection, work: Work) -> None:
         if id not in before or before[id][1] is not cluster
     ]
     put(connection, profile, rows)
+    proposals.save(connection, work)
+    for erasure in work.erasures:
+        receipts.forget(connection, work, erasure)
+    receipts.note(connection, work.removals)
     put(connection, event, [_event(one) for one in work.events], "refuse")
 
 
-_Homes = Mapping[Identifier, tuple[str, str]]
+_Homes = Mapping[Identifier, tuple[str, str, int]]
+"""Of each identifier its component, its customer, and the erasure after which it came anew."""
 
 
 def _save_identifiers(connection: Connection, before: _Homes, after: _Homes) -> None:
@@ -174,14 +129,22 @@ def _save_identifiers(connection: Connection, before: _Homes, after: _Homes) -> 
     moved: list[Mapping[str, Any]] = []
     for name, home in sorted(after.items()):
         if before.get(name) != home:
-            row = {"kind": name.kind, "value": name.value, "own_id": own_id(name)}
+            row = {"kind": name.kind, "value": name.value, "own_id": own_id(name, home[2])}
             (moved if name in before else new).append({**row, "component_id": home[0], "profile_id": home[1]})
+    gone = sorted(before.keys() - after.keys())
+    for these in among(connection, (identifier.c.kind, identifier.c.value), gone):
+        connection.execute(delete(identifier).where(these))
     put(connection, identifier, new, "refuse")
     put(connection, identifier, moved)
 
 
-def _homes(of: Iterable[Component]) -> dict[Identifier, tuple[str, str]]:
-    return {name: (one.id, cluster.id) for one in of for cluster in one.clusters for name in cluster.members}
+def _homes(of: Iterable[Component]) -> dict[Identifier, tuple[str, str, int]]:
+    return {
+        name: (one.id, cluster.id, one.nodes[name].anew)
+        for one in of
+        for cluster in one.clusters
+        for name in cluster.members
+    }
 
 
 def _clusters(of: Iterable[Component]) -> dict[str, tuple[Component, Cluster]]:
@@ -207,10 +170,10 @@ def _event(one: Event) -> dict[str, Any]:
         "value": strongest.value,
         "occurred_at": to_ms(one.time),
         "type": one.type,
-        "body": encode(one),
+        "body": body_of(one),
     }
 
 
 def _remove(connection: Connection, table: Table, key: Column[str], ids: Sequence[str]) -> None:
-    for some in chunks(ids, 2 * CHUNK):
-        connection.execute(delete(table).where(key.in_(some)))
+    for these in among(connection, key, ids):
+        connection.execute(delete(table).where(these))

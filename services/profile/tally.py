@@ -18,6 +18,9 @@ INTEREST_DAYS = 400
 SKETCH = 512
 """Distinct conversations are exact up to this many, then estimated (K minimum values, ±5 %)."""
 
+SOFT_KEPT = 3
+"""So many of the latest soft bounces are known one by one."""
+
 DIGEST_RANGE = 1 << 63
 """Digests are evenly spread over 0 … this."""
 
@@ -73,10 +76,16 @@ class Called(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Mailed(msgspec.Struct, frozen=True, array_like=True):
-    """E-mails by action."""
+    """E-mails by action; hard bounces are counted as `hard_bounced` too, and `hard` is the last of them.
+
+    `soft` are the SOFT_KEPT latest soft bounces; those after `good`, the last sign that mail arrives, are in a row.
+    """
 
     counts: Mapping[str, int] = {}
     last: int | None = None
+    hard: int | None = None
+    soft: tuple[Stamp, ...] = ()
+    good: int | None = None
 
 
 class Chatted(msgspec.Struct, frozen=True, array_like=True):

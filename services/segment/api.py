@@ -13,15 +13,14 @@ from fastapi.responses import StreamingResponse
 from services.segment import definitions, explaining, previewing, queries
 from services.segment.attributes import describe
 from services.segment.definition import DefinitionError
-from services.segment.parameters import known_parameters, place
 from services.segment.present import present
 from shared.events.envelope import Event, encode
 from shared.events.times import from_ms, rfc3339, whole_ms
 from shared.runtime.service import Context
-from shared.runtime.web import Cursor, CursorText, Limit, Problem, needs
+from shared.runtime.web import Cursor, CursorText, Limit, Problem, exact_query, needs
 
-READ = [Depends(needs("read")), Depends(known_parameters)]
-ADMIN = [Depends(needs("admin")), Depends(known_parameters)]
+READ = [Depends(needs("read")), Depends(exact_query)]
+ADMIN = [Depends(needs("admin")), Depends(exact_query)]
 Document = Annotated[dict[str, Any], Body()]
 
 
@@ -146,7 +145,7 @@ def _customer_paths(routes: APIRouter, context: Context) -> None:
     def history(profile_id: str, limit: Limit = 100, cursor: CursorText = None) -> dict[str, Any]:
         after = Cursor.decode(cursor, (int,))
         with context.engine.connect() as connection:
-            rows = queries.history(connection, profile_id, place(after), limit + 1)
+            rows = queries.history(connection, profile_id, after[0] if after else 0, limit + 1)
             if not rows and after is None and queries.customer_of(connection, profile_id) is None:
                 raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
         more = len(rows) > limit
@@ -169,7 +168,8 @@ def _classes(context: Context, profile_id: str, past: datetime | None, now: date
 def _feed_paths(routes: APIRouter, context: Context) -> None:
     @routes.get("/v1/segment-changes", dependencies=READ, summary="The feed of class changes, oldest first")
     def feed(limit: Limit = 100, after: Annotated[str | None, Query()] = None) -> dict[str, Any]:
-        position = place(Cursor.decode(after, (int,)))
+        start = Cursor.decode(after, (int,))
+        position = start[0] if start else 0
         with context.engine.connect() as connection:
             rows = queries.changes_after(connection, position, limit)
         last = rows[-1][0] if rows else position
@@ -179,7 +179,7 @@ def _feed_paths(routes: APIRouter, context: Context) -> None:
     async def stream(request: Request, last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
         start = Cursor.decode(last_event_id, (int,))
         return StreamingResponse(
-            _events(request, context, place(start) if start else None),
+            _events(request, context, start[0] if start else None),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )

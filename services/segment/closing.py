@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, insert, or_, select
 
 from services.segment import measured, tables
 from services.segment.customers import everybody
@@ -84,58 +84,70 @@ def _candidates(
     now, former = numbers
     if not former:
         return
+    minor = 10 ** exponent(company.currency)
     for rule in ruleset.rules:
         definition = rule.definition
-        unit = _unit(definition.scale, now, 10 ** exponent(company.currency)) if definition.scale is not None else None
+        unit = _unit(definition.scale, now, minor) if definition.scale is not None else None
         if unit is not None:
-            fresh = not rule.needs <= former.keys()
-            yield from _beyond_edges(connection, rule, now, (company.closed_day or 0, fresh), unit)
+            if definition.scale is not None and not _unit(definition.scale, former, minor):
+                yield from _classless(connection, definition.name)
+            yield from _beyond_edges(connection, rule, now, company.closed_day or 0, unit)
         elif any(now.get(need) != former.get(need) for need in rule.needs):
             yield from _turned(connection, definition.name, definition.scale, now, at_ms)
 
 
 def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None:
-    """The measured attribute behind a scale and how much of it is one unit of the scale; None when not linear."""
+    """The measured attribute behind a scale and how much of it is one unit of the scale; None when there is none."""
     name = scale.attribute.name
-    if name == measured.GAP:
+    if scale.borders(now) is None or name == measured.GAP:
         return None
     if scale.fixed is None:
         return name, float(minor if name.startswith("revenue_") else 1)
     base = name.removesuffix("_to_average")
     mean = now.get(f"mean:{base}")
-    if base == name or mean is None:
+    if base == name or not mean:
         return None
     return base, mean * (minor if base.startswith("revenue_") else 1)
 
 
-def _beyond_edges(
-    connection: Connection, rule: Ruled, now: Population, close: tuple[int, bool], unit: tuple[str, float]
-) -> Iterator[str]:
-    """Who may stand elsewhere under the numbers of a close. Of those in no class nobody does, unless the numbers that
-    the definition needs are `fresh`; without them nobody keeps his class."""
-    scale = rule.definition.scale
-    assert scale is not None
-    attribute, size = unit
-    closed_day, fresh = close
-    borders = scale.borders(now)
+def _classless(connection: Connection, segmentation: str) -> Iterator[str]:
+    """Those who stand nowhere yet: they are looked at when the numbers appear for the first time."""
     member = tables.membership
-    joined, values = _with_values(attribute, closed_day)
-    wanted = [member.c.pending == 1]
-    if fresh:
-        wanted.append(member.c["class"].is_(None))
-    if borders is None:
-        wanted.append(member.c["class"].is_not(None))
-    for place, name in enumerate(scale.ladder.classes if borders is not None else ()):
-        assert borders is not None
-        beyond: list[ColumnElement[bool]] = []
-        if place > 0:
-            beyond += [value < borders.down[place - 1] * size * (1 + SLACK) for value in values]
-        if place < len(borders.up):
-            beyond += [value >= borders.up[place] * size * (1 - SLACK) for value in values]
-        wanted.append((member.c["class"] == name) & or_(*beyond))
-    query = select(member.c.profile_id).select_from(joined)
-    query = query.where((member.c.segmentation == rule.definition.name) & or_(*wanted))
+    query = select(member.c.profile_id).where((member.c.segmentation == segmentation) & member.c["class"].is_(None))
     yield from connection.execute(query).scalars()
+
+
+def _beyond_edges(
+    connection: Connection, rule: Ruled, now: Population, closed_day: int, unit: tuple[str, float]
+) -> Iterator[str]:
+    """Those whose wish to move turns under the new borders: they wish otherwise than `pending` says."""
+    scale = rule.definition.scale
+    borders = scale.borders(now) if scale is not None else None
+    assert scale is not None
+    assert borders is not None
+    attribute, size = unit
+    joined, values = _with_values(attribute, closed_day)
+    member = tables.membership
+    turned = []
+    for place, name in enumerate(scale.ladder.classes):
+        low = borders.down[place - 1] * size if place > 0 else None
+        high = borders.up[place] * size if place < len(borders.up) else None
+        turned.append((member.c["class"] == name) & or_(*(_turns(value, low, high) for value in values)))
+    query = select(member.c.profile_id).select_from(joined)
+    query = query.where((member.c.segmentation == rule.definition.name) & or_(*turned))
+    yield from connection.execute(query).scalars()
+
+
+def _turns(value: ColumnElement[Any], low: float | None, high: float | None) -> ColumnElement[bool]:
+    pending = tables.membership.c.pending
+    beyond = [value < low * (1 + SLACK)] if low is not None else []
+    beyond += [value >= high * (1 - SLACK)] if high is not None else []
+    turned = [and_(pending == 0, or_(*beyond))]
+    if high is not None:
+        turned.append(and_(pending == 1, value < high * (1 + SLACK)))
+    if low is not None:
+        turned.append(and_(pending == -1, value >= low * (1 - SLACK)))
+    return or_(*turned)
 
 
 def _with_values(attribute: str, closed_day: int) -> tuple[FromClause, list[ColumnElement[Any]]]:

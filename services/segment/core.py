@@ -90,6 +90,8 @@ def _gone(state: State, gone: Gone) -> State:
     if customer is None or customer.facts is None:
         return state
     changes: _Changes = []
+    if removal.reason == "erasure":
+        customer = msgspec.structs.replace(customer, shown={})
     customer = _fire(_renewed(customer, state, changes), to_ms(removal.time), _of(state), changes)
     customer = _leave(customer, customer.memberships, max(removal.time, customer.as_of), removal.reason, changes)
     customer = msgspec.structs.replace(

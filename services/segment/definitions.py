@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from services.segment import measured, queries, tables
+from services.segment import features, measured, queries, tables
 from services.segment.closing import wanted
 from services.segment.definition import Definition, DefinitionError, parse, population, to_dict
 from services.segment.definition.population import measured as measured_of
@@ -36,6 +36,7 @@ def start(connection: Connection, currency: str, now: datetime, *, by_events: bo
         if company.by_events != by_events:
             company.by_events = by_events
             save_company(connection, company)
+        features.fill(connection)
         return
     more = json.dumps({"measured": [], "currency": currency, "again_at": 0, "by_events": by_events})
     connection.execute(insert(tables.company).values(id=1, ruleset=0, closed_day=None, dirty=0, more=more))
@@ -76,7 +77,7 @@ def _put(connection: Connection, definition: Definition, now: datetime) -> bool:
     version = row.version + 1 if row is not None else 1
     kept = {"name": definition.name, "version": version, "applied_at": to_ms(now), "body": body}
     put_rows(connection, table, [{**kept, "dropped": 0}])
-    put_rows(connection, tables.definition_version, [kept])
+    put_rows(connection, tables.past_definition, [kept])
     _changed(connection)
     return row is None or bool(row.dropped)
 

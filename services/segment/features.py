@@ -1,27 +1,36 @@
 """Customers as columns: what changed of a batch's customers in the tables that rules in SQL and the population read."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 
-from sqlalchemy import Connection, bindparam, delete
+from sqlalchemy import Connection, bindparam, delete, select
 
 from services.segment import tables
 from services.segment.attributes import Facts
-from services.segment.customers import chunks
+from services.segment.customers import everybody
 from services.segment.measured import Moved, follow
 from services.segment.model import Customer
 from services.segment.population import Company
 from services.segment.rules import feature_row
-from shared.database import put
+from shared.database import among, put
 
 COLUMNS = ("count", "revenue", "interests")
+FILLED = 1000
 _NOBODY = Facts()
 
 
 def save_features(
-    connection: Connection, company: Company, loaded: Mapping[str, Customer], touched: Sequence[Customer]
+    connection: Connection,
+    company: Company,
+    loaded: Mapping[str, Customer],
+    touched: Sequence[Customer],
+    erased: Collection[str] = (),
 ) -> None:
-    """Write features and day buckets of these customers, and what is measured of them; of who is gone nothing stays."""
+    """Write features and day buckets of these customers, and what is measured of them; of who is gone nothing stays.
+
+    The rows of `erased` customers are left to whoever counts what an erasure takes away.
+    """
     put(connection, tables.features, [feature_row(c.profile_id, c.facts) for c in touched if c.facts is not None])
     rows: list[dict[str, object]] = []
     gone: list[dict[str, object]] = []
@@ -34,13 +43,29 @@ def save_features(
             was, bucket = _bucket(known, day), _bucket(facts, day)
             moved.append(Moved(c.profile_id, day, *(now - then for now, then in zip(bucket, was, strict=True))))
             row: dict[str, object] = {"day": day, "profile_id": c.profile_id}
-            if c.facts is None:
+            if c.facts is None and c.profile_id not in erased:
                 gone.append(row)
-            else:
+            elif c.facts is not None:
                 rows.append({**row, **dict(zip(COLUMNS, bucket, strict=True))})
     put(connection, tables.feature_day, rows)
     follow(connection, company, loaded, touched, moved)
-    _forget(connection, company, [c.profile_id for c in touched if c.facts is None], gone)
+    names = [c.profile_id for c in touched if c.facts is None and c.profile_id not in erased]
+    _forget(connection, company, names, gone)
+
+
+def fill(connection: Connection) -> None:
+    """Write the features of everybody where there are none yet: once, in a database from before there were any."""
+    if connection.execute(select(tables.features.c.profile_id).limit(1)).first() is not None:
+        return
+    known = everybody(connection)
+    while some := {c.profile_id: c.facts for c in islice(known, FILLED) if c.facts is not None}:
+        put(connection, tables.features, [feature_row(name, facts) for name, facts in some.items()])
+        rows = [
+            {"day": day, "profile_id": name, **dict(zip(COLUMNS, _bucket(facts, day), strict=True))}
+            for name, facts in some.items()
+            for day in facts.interest_days
+        ]
+        put(connection, tables.feature_day, rows)
 
 
 def _forget(
@@ -50,11 +75,11 @@ def _forget(
         table = tables.feature_day
         key = (table.c.day == bindparam("day")) & (table.c.profile_id == bindparam("profile_id"))
         connection.execute(delete(table).where(key), days)
-    for some in chunks(names):
-        connection.execute(delete(tables.features).where(tables.features.c.profile_id.in_(some)))
-        rolling = tables.rolling
-        key = rolling.c.attribute.in_(company.measured) & rolling.c.profile_id.in_(some)
-        connection.execute(delete(rolling).where(key))
+    for these in among(connection, tables.features.c.profile_id, names):
+        connection.execute(delete(tables.features).where(these))
+    rolling = tables.rolling
+    for these in among(connection, rolling.c.profile_id, names):
+        connection.execute(delete(rolling).where(rolling.c.attribute.in_(company.measured) & these))
 
 
 def _changed_days(before: Facts, after: Facts) -> set[int]:

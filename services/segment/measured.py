@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.segment import tables
 from services.segment.attributes import CATALOGUE, Attribute, Facts, Type, dynamic
 from services.segment.attributes.facts import DAY_MS, usual_gap
-from services.segment.customers import chunks, load_customers
+from services.segment.customers import load_customers
 from services.segment.model import Customer
 from services.segment.population import Company, mark_dirty
 from services.segment.rules import compile_attribute, source
+from shared.database import among, put
 
 GAP = "usual_gap_days_median"
 
@@ -124,22 +124,14 @@ def _put_gaps(connection: Connection, customers: Iterable[Customer], day: int) -
 
 
 def _put(connection: Connection, attribute: str, values: Mapping[str, float], *, add: bool = False) -> None:
-    if not values:
-        return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(tables.rolling)
-    value = statement.excluded.value + tables.rolling.c.value if add else statement.excluded.value
     rows = [{"attribute": attribute, "profile_id": name, "value": number} for name, number in values.items()]
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["attribute", "profile_id"], set_={"value": value}), rows
-    )
+    put(connection, tables.rolling, rows, "add" if add else "replace")
 
 
 def _take_away(connection: Connection, attribute: str, names: Sequence[str]) -> None:
     rolling = tables.rolling
-    for some in chunks(names):
-        key = (rolling.c.attribute == attribute) & rolling.c.profile_id.in_(some)
-        connection.execute(delete(rolling).where(key))
+    for these in among(connection, rolling.c.profile_id, names):
+        connection.execute(delete(rolling).where((rolling.c.attribute == attribute) & these))
 
 
 def roll(connection: Connection, attribute: str, day: int) -> None:
@@ -208,8 +200,7 @@ def _measure_gaps(connection: Connection, day: int, whose: str) -> None:
     names = connection.execute(
         text(f"SELECT f.profile_id FROM features f WHERE {whose} AND {later}"), {"day": day}
     ).scalars()
-    for some in chunks(list(names)):
-        _put_gaps(connection, load_customers(connection, some).values(), day)
+    _put_gaps(connection, load_customers(connection, list(names)).values(), day)
 
 
 def values(connection: Connection, attribute: str, scale: int) -> list[float]:

@@ -118,7 +118,7 @@ def _ruled(row: Any) -> Ruled:
 
 def load_definition(connection: Connection, name: str, version: int) -> Definition | None:
     """A definition as it was in force under a version."""
-    table = tables.definition_version
+    table = tables.past_definition
     body = connection.execute(
         select(table.c.body).where((table.c.name == name) & (table.c.version == version))
     ).scalar_one_or_none()

@@ -1,6 +1,7 @@
 """The segment service as a value."""
 
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
@@ -15,6 +16,7 @@ from services.segment.tables import metadata
 from services.segment.waiting import hold
 from shared.errors import Fault, InvalidEvent
 from shared.events import envelope
+from shared.events.erasures import TOPIC as ERASURES
 from shared.events.interactions import BEGIN, END, Mark
 from shared.events.profiles import TOPIC, UPDATED, Removal, decoder
 from shared.events.segments import TOPIC as CHANGES
@@ -96,8 +98,9 @@ def start(connection: Connection, context: Context) -> None:
 SERVICE = Service(
     name="segment",
     consumes=(TOPIC,),
-    produces=(CHANGES,),
+    produces=(CHANGES, ERASURES),
     metadata=metadata,
+    migrations=Path(__file__).parent / "migrations",
     decode=decode,
     load=load,
     evolve=evolve,
@@ -108,7 +111,8 @@ SERVICE = Service(
     event_ms=event_ms,
     describe=describe,
     hold=hold,
-    timers=Timers(next_due=timing.next_due, due=timing.due),
+    timers=Timers(next_due=timing.next_due, due=timing.due, overdue=timing.overdue),
     upstream=UPSTREAM,
+    report=lambda work: work.confirmed,
     start=start,
 )

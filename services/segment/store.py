@@ -6,7 +6,8 @@ import msgspec
 from sqlalchemy import Connection, delete, update
 
 from services.segment import tables
-from services.segment.customers import chunks, encode_customer, load_customers
+from services.segment.customers import encode_customer, load_customers
+from services.segment.erasing import erase
 from services.segment.features import save_features
 from services.segment.feed import as_event
 from services.segment.model import (
@@ -29,11 +30,16 @@ from services.segment.population import (
     load_population,
     load_ruleset,
 )
-from shared.database import guard, put
+from shared.database import among, guard, put
 from shared.events.envelope import encode
+from shared.events.outgoing import Outgoing
+from shared.events.profiles import Removal
 from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
 from shared.runtime.alignment import end
+
+FEED = "feed"
+"""What a writer of class changes has alone."""
 
 
 class Work:
@@ -50,6 +56,8 @@ class Work:
         self.customers = customers
         self.changes: list[tuple[SegmentChanged, str | None]] = []
         self.marks: list[Marked] = []
+        self.erased: list[Removal] = []
+        self.confirmed: list[Outgoing] = []
 
     def part(self, event: SegmentEvent) -> State:
         """The state of the customer an event is about."""
@@ -57,6 +65,8 @@ class Work:
         customer = self.customers.get(name) if name is not None else None
         if isinstance(event, Marked):
             self.marks.append(event)
+        if isinstance(event, Gone) and event.removal.reason == "erasure":
+            self.erased.append(event.removal)
         if customer is not None and customer.held_by is not None and customer.held_by not in self.company.imports:
             customer = msgspec.structs.replace(customer, held_by=None)
         return State(
@@ -106,11 +116,14 @@ def save(connection: Connection, work: Work) -> None:
     _save_customers(connection, touched)
     _save_due(connection, work, touched)
     _save_memberships(connection, work, touched)
-    _save_changes(connection, work.changes)
-    save_features(connection, work.company, work.loaded, touched)
+    erased = {removal.profile_id for removal in work.erased}
+    save_features(connection, work.company, work.loaded, touched, erased)
+    left = [change for change, _ in work.changes if change.cause == "erasure"]
+    work.confirmed = erase(connection, work.erased, left)
     for mark in work.marks:
         if not mark.open:
             _end(connection, mark.name)
+    save_changes(connection, work.changes)
 
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
@@ -132,8 +145,8 @@ def _save_due(connection: Connection, work: Work, touched: Sequence[Customer]) -
             held = c.held_by if c.held_by in work.company.imports else None
             rows.append({"profile_id": c.profile_id, "part": c.part, "due_at": c.due_at, "held_by": held})
     put(connection, tables.due, rows)
-    for chunk in chunks(gone):
-        connection.execute(delete(tables.due).where(tables.due.c.profile_id.in_(chunk)))
+    for these in among(connection, tables.due.c.profile_id, gone):
+        connection.execute(delete(tables.due).where(these))
 
 
 def _same_timer(one: Customer, other: Customer) -> bool:
@@ -153,13 +166,18 @@ def _save_memberships(connection: Connection, work: Work, touched: Sequence[Cust
                     "profile_id": c.profile_id,
                     "class": held.class_,
                     "since": to_ms(held.since),
-                    "pending": int(held.memory is not None and held.memory.pending),
+                    "pending": held.memory.direction if held.memory is not None else 0,
                 }
             )
     put(connection, tables.membership, rows)
 
 
-def _save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+def save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged, str | None]]) -> None:
+    """Append to the feed. One writer after the other, each to its commit, so that nobody who reads on from a place can
+    miss a change that got its number earlier and was committed later. The last lock that a transaction takes."""
+    if not changes:
+        return
+    guard(connection, FEED, alone=True)
     rows = [
         {
             "profile_id": c.profile_id,

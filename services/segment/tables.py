@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from services.segment.rules import FEATURE_COLUMNS
-from shared.database import serial
+from shared.database import PASSING, REWRITTEN, serial
 
 metadata = MetaData()
 
@@ -31,6 +31,7 @@ customer = Table(
     Column("ruleset", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("customer_ruleset", "ruleset", "part"),
+    postgresql_with=REWRITTEN,
 )
 """One row per customer: his whole state, the partition his records come on, and the version of all definitions he was
 last evaluated under."""
@@ -53,6 +54,7 @@ recheck = Table(
     Column("profile_id", String, nullable=False),
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("part", "profile_id"),
+    postgresql_with=PASSING,
 )
 """Who must be looked at again by the owner of his partition, since the population moved when a day was closed (ms)."""
 
@@ -67,7 +69,7 @@ membership = Table(
     PrimaryKeyConstraint("segmentation", "profile_id"),
     Index("membership_class", "segmentation", "class", "profile_id"),
 )
-"""Who is where; `pending` 1 while a move waits out its dwell."""
+"""Who is where; `pending` 1 or -1 while a move up or down waits out its dwell."""
 
 change = Table(
     "change",
@@ -93,8 +95,8 @@ definition = Table(
 )
 """The definitions in force, and the dropped ones, whose version numbers go on."""
 
-definition_version = Table(
-    "definition_version",
+past_definition = Table(
+    "past_definition",
     metadata,
     Column("name", String, nullable=False),
     Column("version", Integer, nullable=False),
@@ -133,7 +135,7 @@ feature_day = Table(
     Column("profile_id", String, nullable=False),
     Column("count", Integer, nullable=False),
     Column("revenue", BigInteger, nullable=False),
-    Column("interests", Integer, nullable=False),
+    Column("interests", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("day", "profile_id"),
     sqlite_with_rowid=False,
 )
@@ -151,6 +153,7 @@ features = Table(
     "features",
     metadata,
     *(Column(name, _KINDS[kind], primary_key=name == "profile_id") for name, kind in FEATURE_COLUMNS.items()),
+    postgresql_with=REWRITTEN,
 )
 """The facts of every customer as columns, so that a rule can be asked of all of them at once."""
 

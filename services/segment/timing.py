@@ -6,11 +6,10 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, or_, select
 
 from services.segment import closing, tables
-from services.segment.customers import chunks
 from services.segment.model import Due, Recheck, Refresh, SegmentEvent
 from services.segment.population import Company, load_company, load_company_alone
 from services.segment.queries import stale
-from shared.database import put
+from shared.database import among, put
 from shared.events.times import EPOCH, from_ms, to_ms
 from shared.runtime.service import Watermark
 
@@ -42,6 +41,13 @@ def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
             moments.append(_again(company))
     known = [moment for moment in moments if moment is not None]
     return from_ms(min(known)) if known else None
+
+
+def overdue(connection: Connection, now: datetime) -> int:
+    """How many customers have a timer whose moment has passed, those of open imports left out."""
+    table = tables.due
+    query = select(func.count()).where(table.c.held_by.is_(None) & (table.c.due_at <= to_ms(now)))
+    return connection.execute(query).scalar_one()
 
 
 def due(connection: Connection, mark: Watermark, limit: int) -> Sequence[SegmentEvent] | None:
@@ -123,8 +129,8 @@ def _rechecks(connection: Connection, company: Company, part: int, limit: int) -
         found = _timers(connection, part, name, rows[0].at - 1, limit)
         if found:
             return found
-    for chunk in chunks([row.profile_id for row in rows]):
-        connection.execute(delete(table).where((table.c.part == part) & table.c.profile_id.in_(chunk)))
+    for these in among(connection, table.c.profile_id, [row.profile_id for row in rows]):
+        connection.execute(delete(table).where((table.c.part == part) & these))
     return [Recheck(profile_id=row.profile_id, at=from_ms(row.at)) for row in rows]
 
 
@@ -170,9 +176,9 @@ def _handed_out(connection: Connection, mark: Watermark, found: Sequence[Recheck
     at = {one.profile_id: one for one in found}
     own: list[Recheck] = []
     rows = []
-    for chunk in chunks(sorted(at)):
-        table = tables.customer
-        places = connection.execute(select(table.c.profile_id, table.c.part).where(table.c.profile_id.in_(chunk)))
+    table = tables.customer
+    for these in among(connection, table.c.profile_id, sorted(at)):
+        places = connection.execute(select(table.c.profile_id, table.c.part).where(these))
         for name, part in places:
             if part == mark.partition:
                 own.append(at[name])
@@ -199,4 +205,4 @@ def _anybody(connection: Connection) -> bool:
     return connection.execute(select(tables.customer.c.profile_id).limit(1)).first() is not None
 
 
-__all__ = ["due", "next_due"]
+__all__ = ["due", "next_due", "overdue"]

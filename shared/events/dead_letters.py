@@ -7,7 +7,11 @@ REJECTED = "event.rejected"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A rejected event. `original` is base64 of the bytes as they came; `errors` are `{detail, pointer}`."""
+    """A rejected event. `original` is base64 of the bytes as they came; `errors` are `{detail, pointer}`.
+
+    `headers` are those of the record it came with, each a name and the base64 of its bytes: in binary mode they hold
+    all attributes of the event.
+    """
 
     id: str
     source: str
@@ -20,3 +24,4 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     offset: int | None = None
     file: str | None = None
     line: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()

@@ -18,8 +18,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One CloudEvent. `data` stays raw JSON until somebody who knows its type decodes it.
 
     Extensions of ours: `receivedat` (arrival at our door), `fingerprint` (of the content as it was sent),
+    `senttime` (the time as it was sent, where it was after the arrival and `time` therefore is the arrival),
     `history` (name of the open import it belongs to; such an event keeps its own time and is mute), and on
-    derived events the cause (`causesource`, `causeid`, `causetype`).
+    derived events the cause (`causesource`, `causeid`, `causetype`, and `causemessage`, the message it names).
     """
 
     specversion: str
@@ -34,9 +35,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     receivedat: datetime | None = None
     fingerprint: str | None = None
     history: str | None = None
+    senttime: datetime | None = None
     causesource: str | None = None
     causeid: str | None = None
     causetype: str | None = None
+    causemessage: str | None = None
 
 
 _decoder = msgspec.json.Decoder(Event)

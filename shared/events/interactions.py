@@ -101,6 +101,13 @@ class Identified(Payload, frozen=True, kw_only=True):
     traits: dict[str, object] = {}
 
 
+class Grouped(Payload, frozen=True, kw_only=True):
+    """`customer.grouped`: the customer belongs to a group. `traits` are the group's, never the customer's."""
+
+    group_id: str
+    traits: dict[str, object] = {}
+
+
 class Statement(Payload, frozen=True, kw_only=True):
     """`customer.linked`, `customer.split`: explicit identity evidence, made by a person or a system."""
 
@@ -143,9 +150,13 @@ class Loyalty(Payload, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """The data of a begin or end mark."""
+    """The data of a begin or end mark. `send` is the moment at which it was asked that the import start messages.
+
+    History is mute without it; with it, what had not happened longer ago than the reaction window is answered.
+    """
 
     name: str
+    send: datetime | None = None
 
 
 EMAIL_ACTIONS = (
@@ -169,6 +180,7 @@ PAYLOADS: dict[str, type[Payload]] = {
     "chat.message": Chat,
     "chat.ended": Chat,
     "customer.identified": Identified,
+    "customer.grouped": Grouped,
     "customer.linked": Statement,
     "customer.split": Statement,
     "consent.changed": Consent,

@@ -60,7 +60,11 @@ class Calls(msgspec.Struct, frozen=True):
 
 
 class Emails(msgspec.Struct, frozen=True):
-    """E-mails; machine opens and clicks are not counted."""
+    """E-mails; machine opens and clicks are not counted.
+
+    `bounced` counts all bounces, `hard_bounced` those for good; `soft_bounced` are the others since the last sign that
+    mail arrives, 3 at most.
+    """
 
     sent: int = 0
     delivered: int = 0
@@ -72,6 +76,10 @@ class Emails(msgspec.Struct, frozen=True):
     complained: int = 0
     unsubscribed: int = 0
     last_at: datetime | None = None
+    hard_bounced: int = 0
+    hard_bounced_at: datetime | None = None
+    soft_bounced: int = 0
+    soft_bounced_at: datetime | None = None
 
 
 class Chats(msgspec.Struct, frozen=True):
@@ -147,6 +155,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     into: str | None = None
     event_id: str = ""
     history: str | None = None
+    erasure_id: str | None = None
 
 
 decoder = msgspec.json.Decoder(Profile)

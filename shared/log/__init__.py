@@ -1,7 +1,7 @@
 """The log: topics of partitions of records. Two adapters, `sqlite` and `kafka`, one contract suite."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from shared.events.outgoing import Outgoing
 
@@ -94,6 +94,27 @@ class Log(Protocol):
 
     async def close(self) -> None:
         """Release everything."""
+
+
+BLACKENED = "blackened"
+"""Header of a record that was rewritten because what it said was to be erased."""
+
+
+def is_blackened(record: Record) -> bool:
+    """Whether a record was rewritten; one without a value says nothing any more and is passed over."""
+    return any(name == BLACKENED for name, _ in record.headers)
+
+
+@runtime_checkable
+class Rewritable(Protocol):
+    """A log whose records can be rewritten where they lie. One that cannot forgets by compaction and retention."""
+
+    async def blacken(self, change: Callable[[Record], Record]) -> Mapping[str, int]:
+        """Put what `change` makes of a record in its place, at the same offset; the number of changes by topic.
+
+        What it gives back unchanged stays; a changed record gets the header `blackened`. Nothing of the former text
+        stays in the file.
+        """
 
 
 class Told(NamedTuple):

@@ -5,7 +5,7 @@ it. Whoever reads both the group's input and its output thus always finds the ou
 however the batches fall, and can apply them in one order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.log import Consumer, Log, Record, TopicPartition
 from shared.runtime.processor import Claim, Slice
@@ -43,15 +43,14 @@ async def _in_step(
     for topic, group in service.gated.items():
         told = await log.told(group, topic)
         limits.update({tp: told[tp].offset if tp in told else 0 for tp in claims if tp.topic == topic})
-    waiting = frozenset(tp for tp, limit in limits.items() if claims[tp].position.offset >= limit)
     free = [topic for topic in service.consumes if topic not in service.gated]
     ends: dict[TopicPartition, int] = {}
     for topic in free:
         ends.update(await log.ends(topic))
-    for topic in service.gated:
-        held_back = await log.ends(topic)
-        if any(claims[tp].position.offset < end for tp, end in held_back.items() if tp in claims):
-            wait = min(wait, GATE_PAUSE)
+    behind_gate = await _behind(log, service.gated, claims)
+    # what has nothing behind its gate stays open: the first record that comes wakes the poll
+    waiting = frozenset(tp for tp in behind_gate if claims[tp].position.offset >= limits[tp])
+    wait = min(wait, GATE_PAUSE) if behind_gate else wait
     behind = any(held.position.offset < end for tp, end in ends.items() if (held := claims.get(tp)))
     consumer.pause(waiting)
     polled = dict(await consumer.poll(batch, 0.0 if behind else wait))
@@ -62,6 +61,14 @@ async def _in_step(
     _cut(consumer, slices, limits)
     _wait(consumer, slices, [(tp, _reached(claims, slices, tp)) for tp in limits])
     return _by_number([piece for piece in slices.values() if piece.records])
+
+
+async def _behind(log: Log, topics: Iterable[str], claims: Claims) -> frozenset[TopicPartition]:
+    """The partitions of these topics that have records which are not applied yet."""
+    ends: dict[TopicPartition, int] = {}
+    for topic in topics:
+        ends.update(await log.ends(topic))
+    return frozenset(tp for tp, held in claims.items() if held.position.offset < ends.get(tp, 0))
 
 
 def _by_number(pieces: Sequence[Slice]) -> Sequence[Sequence[Slice]]:

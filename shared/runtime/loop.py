@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from shared.database import transaction
-from shared.errors import CarteraError, Conflict, Unavailable
+from shared.errors import CarteraError, Conflict, SetAside, Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import Consumer, Position, Told, TopicPartition
 from shared.runtime import measure, outbox
 from shared.runtime.alignment import ALONE, LAST, PATIENCE, Alignment, announce, lowest
-from shared.runtime.claiming import LogChanged, verify
+from shared.runtime.guards import refuse_to_drain, verify
 from shared.runtime.joined import gather
 from shared.runtime.process import Process
 from shared.runtime.processor import Applied, Claim, Slice, claim, fence, fire, process, stamped
@@ -33,12 +33,6 @@ LARGEST_BATCH = 4000
 LONGEST_WAIT = 30.0
 HELD_PAUSE = 0.02
 """Seconds after which a partition that waits for others is looked at again."""
-DEAD_LETTER_LIMIT = 1000
-"""So many rejections in a row stop the consumer: a bad deploy must not drain a topic into the bin."""
-
-
-class StoppedByDeadLetters(CarteraError):
-    """Too many events in a row were rejected: look at the dead letters, mend, start again."""
 
 
 class Loop:
@@ -101,8 +95,8 @@ class Loop:
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, 5.0)
         except Exception as error:
-            self.failure = f"{type(error).__name__}: {error}"
             reason = str(error) if isinstance(error, CarteraError) else ""
+            self.failure = reason or f"{type(error).__name__}: a fault of the program, see its log"
             logger().error("consumer_stopped", service=self.service.name, reason=reason, exc_info=error)
             raise
         finally:
@@ -229,17 +223,14 @@ class Loop:
         self, part: int, said: Sequence[Outgoing], told: Mapping[TopicPartition, Position], seq: int
     ) -> None:
         await self._publisher.publish(part, said, told, seq)
+        measure.told(self.metrics, said)
         self.progress_at = time.monotonic()
 
     def _account(self, applied: Applied, seconds: float) -> None:
         measure.batch(self.metrics, self.service, applied, seconds, self.clock())
-        if applied.events:
-            self._rejections = 0
-        self._rejections += len(applied.rejected)
-        if self._rejections >= DEAD_LETTER_LIMIT:
-            raise StoppedByDeadLetters(
-                f"{self._rejections} events in a row were rejected by {self.service.name}: `cartera dead-letters list`"
-            )
+        self._rejections = 0 if applied.events else self._rejections
+        self._rejections += sum(not isinstance(error, SetAside) for error in applied.rejected)
+        refuse_to_drain(self.service.name, self._rejections)
 
     async def _fire_due(self) -> bool:
         """Fire what is due on our partitions; whether anything was."""
@@ -260,6 +251,7 @@ class Loop:
                     break
             if not await self._fire_all(mark):
                 break
+            measure.fired(self.metrics, due, self.clock())
             fired = True
         self._held.clear()
         return fired
@@ -316,4 +308,4 @@ class Loop:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
 
-__all__ = ["BATCH", "LogChanged", "Loop", "StoppedByDeadLetters"]
+__all__ = ["BATCH", "Loop"]

@@ -43,6 +43,7 @@ def dead_letter(service: Service, record: Record, error: InvalidEvent) -> Outgoi
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
+        headers=tuple((name, base64.b64encode(value).decode()) for name, value in record.headers),
     )
     event = Event(
         specversion="1.0",

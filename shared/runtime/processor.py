@@ -6,8 +6,9 @@ The order never varies:
 2. decode; what can never be applied becomes a dead letter
 3. drop what the inbox has seen
 4. load, evolve, react, save
-5. put what was said, dead letters included, into the outbox
-6. commit; only then is anything published
+5. remember in the inbox what was applied, and only that: what was refused may come again when it is accepted
+6. put what was said, dead letters included, into the outbox
+7. commit; only then is anything published
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +17,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from shared.database import inbox, position, put, transaction
+from shared.database import among, inbox, position, put, transaction
 from shared.errors import Conflict, InvalidEvent
 from shared.events.outgoing import Outgoing
-from shared.log import Position, Record, TopicPartition
+from shared.log import Position, Record, TopicPartition, is_blackened
 from shared.runtime import outbox
 from shared.runtime.alignment import ALONE, Alignment
 from shared.runtime.naming import dead_letter, digests, record_fingerprint
@@ -118,12 +119,14 @@ def process(
         fresh = _unseen(connection, service, inputs)
         duplicates = len(inputs) - len(fresh)
         work = service.load(connection, [item.event for item in fresh])
-        _remember(connection, service, fresh)
-        said, more = _evolve(service, work, fresh)
+        applied, said, refused = _evolve(service, work, fresh)
         service.save(connection, work)
-        letters += more
+        if service.report is not None:
+            said += service.report(work)
+        _remember(connection, service, applied)
+        letters += refused
         said += [dead_letter(service, record, error) for _, record, error in letters]
-        claims = _advance(connection, service, slices, fresh, cuts)
+        claims = _advance(connection, service, slices, applied, cuts)
         said = stamped(said, claims[0].position.offset)
         told = {c.partition: c.position for c in claims}
         seq = outbox.put(connection, part, said, told) if said else 0
@@ -131,7 +134,7 @@ def process(
         claims=claims,
         said=said,
         outbox_seq=seq,
-        events=[item.event for item in fresh],
+        events=[item.event for item in applied],
         duplicates=duplicates,
         rejected=[error for _, _, error in letters],
         held={slices[index].claim.partition: at for index, (_, at) in cuts.items()},
@@ -154,7 +157,7 @@ def fire(service: Service, events: Sequence[Any], connection: Connection) -> lis
         said.extend(service.react(before, after))
         work.replace(before, after)
     service.save(connection, work)
-    return said
+    return said + list(service.report(work)) if service.report is not None else said
 
 
 def fence(connection: Connection, slices: Sequence[Slice]) -> None:
@@ -184,6 +187,8 @@ def _decode(
     cuts: dict[int, _Cut] = {}
     for index, piece in enumerate(slices):
         for record in piece.records:
+            if record.value is None and is_blackened(record):
+                continue
             try:
                 event = service.decode(record)
             except InvalidEvent as error:
@@ -209,8 +214,8 @@ def _unseen(connection: Connection, service: Service, inputs: list[_Input]) -> l
             keys.setdefault(digests(identity), number)
     seen: set[tuple[bytes, bytes]] = set()
     names = [key for key, _ in keys]
-    for start in range(0, len(names), 500):
-        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(inbox.c.id.in_(names[start : start + 500])))
+    for these in among(connection, inbox.c.id, names):
+        rows = connection.execute(select(inbox.c.id, inbox.c.fp).where(these))
         seen.update((bytes(row[0]), bytes(row[1])) for row in rows)
     fresh = []
     for number, item in enumerate(inputs):
@@ -228,9 +233,9 @@ def _before_cut(index: int, record: Record, cuts: dict[int, _Cut]) -> bool:
     return index not in cuts or record.offset < cuts[index][0].offset
 
 
-def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> None:
+def _remember(connection: Connection, service: Service, applied: list[_Input]) -> None:
     rows = []
-    for item in fresh:
+    for item in applied:
         identity = service.identity(item.event)
         if identity is not None:
             key, content = digests(identity)
@@ -238,7 +243,9 @@ def _remember(connection: Connection, service: Service, fresh: list[_Input]) -> 
     put(connection, inbox, rows, "ignore")
 
 
-def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Outgoing], list[_Letter]]:
+def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[_Input], list[Outgoing], list[_Letter]]:
+    """What was applied, what was said of it, and what was refused."""
+    applied: list[_Input] = []
     said: list[Outgoing] = []
     letters: list[_Letter] = []
     for item in fresh:
@@ -250,18 +257,19 @@ def _evolve(service: Service, work: Work, fresh: list[_Input]) -> tuple[list[Out
             continue
         said.extend(service.react(before, after))
         work.replace(before, after)
-    return said, letters
+        applied.append(item)
+    return applied, said, letters
 
 
 def _advance(
     connection: Connection,
     service: Service,
     slices: Sequence[Slice],
-    fresh: list[_Input],
+    applied: list[_Input],
     cuts: dict[int, _Cut],
 ) -> list[Claim]:
     latest: dict[int, int] = {}
-    for item in fresh:
+    for item in applied:
         latest[item.slice] = max(latest.get(item.slice, 0), service.event_ms(item.event))
     claims = []
     for index, piece in enumerate(slices):

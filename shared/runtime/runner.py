@@ -16,19 +16,17 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Connection, Engine, text
 
-from shared.database import create_tables
 from shared.errors import Unavailable, WrongSetting
-from shared.log import Log, TopicPartition
+from shared.log import Log
 from shared.runtime.clock import Clock
 from shared.runtime.loop import Loop
+from shared.runtime.measure import Lag
 from shared.runtime.process import Process
+from shared.runtime.schema import prepare
 from shared.runtime.service import Context, Service
 from shared.runtime.web import CheckResult, build
 from shared.security import Keys
 from shared.telemetry import Metrics, logger
-
-ENDS_CACHED = 1.0
-"""Seconds for which a scrape may reuse the ends of a topic."""
 
 
 @dataclass(slots=True)
@@ -65,12 +63,19 @@ class Platform:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def prepare(self) -> None:
-        """Create what is missing in the databases and make the loops."""
+        """Migrate the databases and make the loops."""
         for service in self.services:
             engine = self.engine_of(service.name)
             loop = Loop(service, engine, self._process())
-            context = Context(engine=engine, log=self.log, clock=self.clock, settings=self.settings, nudge=loop.nudge)
-            create_tables(engine, service.metadata, partial(_start, service, context))
+            context = Context(
+                engine=engine,
+                log=self.log,
+                clock=self.clock,
+                settings=self.settings,
+                nudge=loop.nudge,
+                metrics=self.metrics,
+            )
+            prepare(engine, service, partial(_start, service, context))
             self.hosted.append(Hosted(service, engine, context, loop))
 
     def _process(self) -> Process:
@@ -129,6 +134,8 @@ class Platform:
         for one in self.hosted:
             checks[f"{one.service.name}:database"] = _database_check(one)
             checks[f"{one.service.name}:consumer"] = _consumer_check(one)
+            own = one.service.checks(one.context) if one.service.checks is not None else {}
+            checks |= {f"{one.service.name}:{name}": check for name, check in own.items()}
         return build("Cartera", [*routers, *self.more_routers], self.keys, checks, self.metrics)
 
     async def _log_check(self) -> CheckResult:
@@ -137,6 +144,16 @@ class Platform:
         except (Unavailable, TimeoutError) as error:
             return CheckResult("fail", output=str(error) or "no answer")
         return CheckResult("pass")
+
+    def _overdue(self, one: Hosted) -> int:
+        if one.service.timers is None:
+            return 0
+        try:
+            with one.engine.connect() as connection:
+                return one.service.timers.overdue(connection, self.clock())
+        except Unavailable:
+            # The database is away: readiness tells; the other figures are still worth their scrape.
+            return 0
 
     def take_back(self) -> None:
         """Run all loops here from now on; the claim of a partition voids whatever another process still holds."""
@@ -179,13 +196,11 @@ class Platform:
         return self._stopping is None or self._stopping.is_set()
 
     def _watch(self, running: asyncio.AbstractEventLoop) -> None:
-        ends = _Ends(self.log, running)
         for one in self.hosted:
-            name = one.service.name
-            self.metrics.progress_age.labels(name).set_function(partial(_progress_age, one.loop))
-            for topic in one.service.consumes:
-                place = TopicPartition(topic, 0)
-                self.metrics.lag.labels(name, topic, "0").set_function(partial(ends.lag, one.loop, place))
+            self.metrics.progress_age.labels(one.service.name).set_function(partial(_progress_age, one.loop))
+        lag = Lag(self.metrics, self.log, running)
+        self.metrics.on_scrape(lambda: lag.look([one.loop for one in self.hosted]))
+        self.metrics.on_scrape(lambda: self.metrics.timers_due.set(sum(map(self._overdue, self.hosted))))
 
 
 def _calm_collector() -> None:
@@ -211,27 +226,6 @@ async def _announce(ready: Callable[[], Awaitable[None]]) -> None:
         raise
     except Exception as error:
         logger().error("start_failed", exc_info=error)
-
-
-class _Ends:
-    """The ends of topics for a scrape, asked from another thread, at most once a second."""
-
-    def __init__(self, log: Log, running: asyncio.AbstractEventLoop) -> None:
-        self._log = log
-        self._running = running
-        self._known: dict[str, tuple[float, Mapping[TopicPartition, int]]] = {}
-
-    def lag(self, loop: Loop, place: TopicPartition) -> float:
-        """Records of a partition that are appended but not applied; NaN when the log does not answer."""
-        asked, ends = self._known.get(place.topic, (0.0, {}))
-        if time.monotonic() - asked > ENDS_CACHED:
-            try:
-                ends = asyncio.run_coroutine_threadsafe(self._log.ends(place.topic), self._running).result(2)
-            except (Unavailable, TimeoutError):
-                return float("nan")
-            self._known[place.topic] = (time.monotonic(), ends)
-        position = loop.positions().get(place)
-        return max(0, ends.get(place, 0) - (position.offset if position else 0))
 
 
 class _Server(uvicorn.Server):

@@ -1,8 +1,9 @@
 """What a service is: a value. The runner hosts one, some or all of them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from fastapi import APIRouter
@@ -12,6 +13,8 @@ from shared.events.outgoing import Outgoing
 from shared.log import Log, Record
 from shared.runtime.alignment import Alignment
 from shared.runtime.clock import Clock
+from shared.runtime.web.health import Check
+from shared.telemetry import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,7 @@ class Context:
     """What the runner hands to a service: its own database, the log, the clock, company-wide settings.
 
     `nudge` tells the service's loop that something changed that it must look at now (a definition, a timer).
+    `metrics` are those of the process; without a runner they are the service's own.
     """
 
     engine: Engine
@@ -26,6 +30,7 @@ class Context:
     clock: Clock
     settings: Mapping[str, Any]
     nudge: Callable[[], None]
+    metrics: Metrics = field(default_factory=lambda: Metrics("0"))
 
 
 class Work(Protocol):
@@ -46,10 +51,12 @@ class Timers:
     partition due up to a watermark, at most `limit`, oldest first, each of which goes through evolve and react like any
     other event. It runs inside the transaction that applies them, may write there (the close of a day), and gives None
     when there is nothing to do. A partition here is its number: all topics that a service reads are split alike.
+    `overdue` counts the timers due by a moment.
     """
 
     next_due: Callable[[Connection, Collection[int]], datetime | None]
     due: Callable[[Connection, "Watermark", int], Sequence[Any] | None]
+    overdue: Callable[[Connection, datetime], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +85,10 @@ class Service:
     `event_ms` is an event's own time; `describe` gives its type and, where it is known and live, its arrival at our
     door, for the metrics. `order` sorts a batch that comes from several topics; `hold` gives a
     function that tells of one event after the other the moment (ms) at which it, and with it the rest of its slice,
-    must wait for the other partitions or for the close of a day; None: it may be applied.
+    must wait for the other partitions or for the close of a day; None: it may be applied. `migrations` is the folder of
+    the revisions that make the tables of `metadata`. `report` tells what saving itself has to tell: what was counted
+    when an erased customer's rows were removed. `checks` are shown by the
+    health page beside those of the runtime, each as `service:name`.
     """
 
     name: str
@@ -99,5 +109,8 @@ class Service:
     timers: Timers | None = None
     upstream: tuple[tuple[str, str], ...] = ()
     gated: Mapping[str, str] | None = None
+    report: Callable[[Any], Sequence[Outgoing]] | None = None
     start: Callable[[Connection, Context], None] | None = None
     workers: Callable[[Context], Sequence[Callable[[Callable[[], bool]], None]]] | None = None
+    migrations: Path | None = None
+    checks: Callable[[Context], Mapping[str, Check]] | None = None

@@ -3,6 +3,7 @@
 from shared.security.first import FirstKeys, first_keys
 from shared.security.forms import GRANTS, key_id_of, mint, presented_key
 from shared.security.keys import Created, Grant, Key, Keys, StoredKeys, Transaction, metadata
+from shared.security.secrets import mint_secret, stored_secret
 
 __all__ = [
     "GRANTS",
@@ -17,5 +18,7 @@ __all__ = [
     "key_id_of",
     "metadata",
     "mint",
+    "mint_secret",
     "presented_key",
+    "stored_secret",
 ]

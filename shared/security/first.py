@@ -26,7 +26,6 @@ def first_keys(keys: StoredKeys, fixed: Mapping[str, str | None], file: Path | N
     With a `file` it always holds two keys that work (mode 0600): a key in it that is unknown is accepted, one that was
     revoked is replaced. Without a file a key is made once per database.
     """
-    keys.prepare()
     known = _read(file) if file else {}
     texts: dict[str, str | None] = {}
     created = False

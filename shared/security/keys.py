@@ -74,8 +74,8 @@ class Keys(Protocol):
     def scopes_of(self, authorization: str | None) -> frozenset[str]:
         """What an Authorization header allows; empty when there is no valid key in it."""
 
-    def fresh(self) -> bool:
-        """Whether `grant_of` would answer from memory, without the database."""
+    def fresh(self, authorization: str | None = None) -> bool:
+        """Whether `grant_of` would answer for this header from memory, without the database."""
 
 
 class _Entry(NamedTuple):
@@ -105,11 +105,6 @@ class StoredKeys:
         self._read_at: float | None = None
         self._retry_at = 0.0
         self._lock = threading.Lock()
-
-    def prepare(self) -> None:
-        """Create the table where it is missing."""
-        with self._transaction() as connection:
-            metadata.create_all(connection)
 
     def create(self, scope: str) -> Created:
         """Make a key; its text cannot be had again."""
@@ -159,23 +154,29 @@ class StoredKeys:
         if presented is None:
             return None
         shown = digest(presented)
-        for scope, fixed in self._fixed.items():
-            if hmac.compare_digest(shown, fixed):
-                return Grant(f"fixed-{scope}", GRANTS[scope])
+        scope = self._fixed_scope(shown)
+        if scope is not None:
+            return Grant(f"fixed-{scope}", GRANTS[scope])
         key_id = key_id_of(presented.decode("utf-8", "replace"))
         if key_id is None:
             return None
         entry = self._current().get(key_id, _UNKNOWN)
         return Grant(key_id, GRANTS[entry.scope]) if hmac.compare_digest(shown, entry.digest) else None
 
+    def _fixed_scope(self, shown: bytes) -> str | None:
+        return next((scope for scope, fixed in self._fixed.items() if hmac.compare_digest(shown, fixed)), None)
+
     def scopes_of(self, authorization: str | None) -> frozenset[str]:
         """What an Authorization header allows."""
         grant = self.grant_of(authorization)
         return NOTHING if grant is None else grant.scopes
 
-    def fresh(self) -> bool:
-        """Whether the keys were read within the last five seconds."""
-        return self._read_at is not None and time.monotonic() - self._read_at < FRESH_SECONDS
+    def fresh(self, authorization: str | None = None) -> bool:
+        """Whether the keys were read within the last five seconds, or the one in the header is a fixed one."""
+        if self._read_at is not None and time.monotonic() - self._read_at < FRESH_SECONDS:
+            return True
+        presented = presented_key(authorization)
+        return presented is not None and self._fixed_scope(digest(presented)) is not None
 
     def _insert(self, text: str, *, first: bool) -> Created | None:
         _, scope, key_id, _, _ = text.split("_")

@@ -54,6 +54,8 @@ def configure(stream: TextIO, level: str = "INFO") -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "sqlalchemy", "aiokafka", "asyncio"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
+    # It repeats every failure ten times a second while brokers are away; the log says once what it means.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def logger() -> FilteringBoundLogger:

@@ -1,5 +1,6 @@
 """Every metric of the platform, in one table, and the registry of one process as a value."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -39,6 +40,9 @@ METRICS = (
     ),
     Metric("cartera_batch_seconds", ("service",), "One batch: load, evolve, react, save and commit."),
     Metric("cartera_dead_letters_total", ("service", "code"), "Events set aside as dead letters, by reason."),
+    Metric(
+        "cartera_webhooks_total", ("source", "outcome"), "Webhooks received: accepted, rejected, ignored, or refused."
+    ),
     Metric("cartera_timers_due", (), "Timers whose moment has passed and that have not fired."),
     Metric("cartera_timers_late_seconds", (), "How late timers fired, from the moment they were due."),
     Metric("cartera_class_changes_total", ("segmentation", "cause"), "Class changes published."),
@@ -66,6 +70,7 @@ class Metrics:
         self.stage = self._histogram("cartera_stage_seconds")
         self.batch = self._histogram("cartera_batch_seconds")
         self.dead_letters = self._counter("cartera_dead_letters_total")
+        self.webhooks = self._counter("cartera_webhooks_total")
         self.timers_due = self._gauge("cartera_timers_due")
         self.timers_late = self._histogram("cartera_timers_late_seconds")
         self.class_changes = self._counter("cartera_class_changes_total")
@@ -73,14 +78,21 @@ class Metrics:
         self.fenced = self._counter("cartera_fenced_total")
         self.progress_age = self._gauge("cartera_progress_age_seconds")
         self._gauge("cartera_build_info").labels(version).set(1)
+        self._looks: list[Callable[[], None]] = []
         ProcessCollector(namespace="cartera", registry=self.registry)
 
     def handled(self, service: str, kind: str, outcome: str, count: int = 1) -> None:
         """Count events; a type that is not in the vocabulary counts as `other`, so that a sender cannot add series."""
         self.events.labels(service, kind if kind in KNOWN_TYPES else "other", outcome).inc(count)
 
+    def on_scrape(self, look: Callable[[], None]) -> None:
+        """Have a function set gauges whenever the metrics are read, and only then."""
+        self._looks.append(look)
+
     def text(self) -> bytes:
         """All of them in Prometheus' text format 0.0.4."""
+        for look in self._looks:
+            look()
         return generate_latest(self.registry)
 
     def _counter(self, name: str) -> Counter:

@@ -4,93 +4,38 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
+from sqlalchemy import Engine
 
 from services.ingest import letters, store
-from services.ingest.api import router
 from services.ingest.appender import Appender
 from services.ingest.service import SERVICE
-from shared.database import create_tables, open_sqlite, transaction
+from shared.database import transaction
 from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
 from shared.log import Record, TopicPartition
-from shared.log.sqlite import SqliteLog, open_log
-from shared.runtime.service import Context
-from shared.runtime.web import build
-from shared.security import StoredKeys
-from shared.telemetry import Metrics
+from shared.log.sqlite import SqliteLog
+from shared.runtime.naming import dead_letter
+from tests.conftest import Opener
+from tests.contract.entrance_house import JSON, NOW, House, opened, purchase
 
-NOW = datetime(2026, 11, 20, 10, 15, 3, tzinfo=UTC)
 PROBLEM = "application/problem+json"
-JSON = {"content-type": "application/json"}
-
-
-def purchase(number: int = 1, **data: Any) -> dict[str, Any]:
-    content = {"customer": {"customer_id": "C-17"}, "order_id": str(number), "total": "5.00", **data}
-    return {
-        "specversion": "1.0",
-        "id": str(number),
-        "source": "shop",
-        "type": "purchase.completed",
-        "time": "2026-11-20T10:15:00Z",
-        "data": content,
-    }
-
-
-class House:
-    """The entrance with everything it stands on."""
-
-    def __init__(self, client: httpx.AsyncClient, log: SqliteLog, context: Context) -> None:
-        self.client = client
-        self.log = log
-        self.context = context
-
-    async def post(self, body: object, **headers: str) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.client.post("/v1/events", content=content, headers={**JSON, **headers})
-
-    async def topic(self, name: str) -> list[Record]:
-        place = TopicPartition(name, 0)
-        end = (await self.log.ends(name)).get(place, 0)
-        found = [await self.log.read(place, offset) for offset in range(end)]
-        return [record for record in found if record is not None]
-
-    async def letters(self, **query: object) -> list[dict[str, Any]]:
-        answer = await self.client.get("/v1/dead-letters", params={k: str(v) for k, v in query.items()})
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["dead_letters"]
-        return found
-
-
-@asynccontextmanager
-async def opened(folder: Path, settings: dict[str, Any]) -> AsyncIterator[House]:
-    engine = open_sqlite(folder / "ingest.db")
-    create_tables(engine, store.metadata)
-    log = open_log(folder / "log.db", clock=lambda: to_ms(NOW))
-    context = Context(engine=engine, log=log, clock=lambda: NOW, settings=settings, nudge=lambda: None)
-    keys = StoredKeys(lambda: transaction(engine), lambda: NOW, {"admin": "admin-key", "write": "write-key"})
-    keys.prepare()
-    app = build("ingest", [router(context)], keys, {}, Metrics("test"))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    headers = {"authorization": "Bearer admin-key"}
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
-        yield House(client, log, context)
-    await log.close()
-    engine.dispose()
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with opened(tmp_path, {}) as found:
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
+
+
+@pytest.fixture
+async def house(engine: Engine, tmp_path: Path) -> AsyncIterator[House]:
+    async with opened(engine, tmp_path, {}) as found:
         yield found
 
 
@@ -137,6 +82,21 @@ async def test_a_mixed_batch_is_told_in_order_and_kept(house: House) -> None:
     assert (await house.client.get(f"/v1/dead-letters/{letter['id']}")).json() == letter
 
 
+async def test_what_comes_by_rest_is_counted(house: House) -> None:
+    await house.post([purchase(1), purchase(2), purchase(3, total=-3), {**purchase(4), "type": "dream"}])
+    await house.post(b"{")
+    shown = house.context.metrics.text().decode()
+    for line in (
+        'cartera_events_total{outcome="accepted",service="ingest",type="purchase.completed"} 2.0',
+        'cartera_events_total{outcome="rejected",service="ingest",type="purchase.completed"} 1.0',
+        'cartera_events_total{outcome="rejected",service="ingest",type="other"} 2.0',
+        'cartera_dead_letters_total{code="invalid_event",service="ingest"} 1.0',
+        'cartera_dead_letters_total{code="unknown_type",service="ingest"} 1.0',
+        'cartera_dead_letters_total{code="invalid_json",service="ingest"} 1.0',
+    ):
+        assert line in shown
+
+
 async def test_nothing_accepted_is_a_problem_with_the_same_lines(house: House) -> None:
     answer = await house.post([purchase(1, total=None), purchase(2, total=None)])
     body = answer.json()
@@ -146,6 +106,14 @@ async def test_nothing_accepted_is_a_problem_with_the_same_lines(house: House) -
     single = (await house.post(purchase(1, customer={}))).json()
     assert [fault["pointer"] for fault in single["errors"]] == ["/data/customer"]
     assert single["results"][0]["errors"] == single["errors"]
+
+
+@pytest.mark.parametrize("bad", ['"\\ud800"', "1e400", "9" * 400])
+async def test_one_value_that_cannot_be_kept_spoils_no_other_event(house: House, bad: str) -> None:
+    body = json.dumps([purchase(1), purchase(2, note="HERE"), purchase(3)]).replace('"HERE"', bad).encode()
+    outcome = (await house.post(body)).json()
+    assert [line["status"] for line in outcome["results"]] == ["accepted", "rejected", "accepted"]
+    assert outcome["results"][1]["errors"][0]["pointer"] == "/data/note"
 
 
 async def test_an_empty_array(house: House) -> None:
@@ -248,8 +216,15 @@ async def test_paging(house: House) -> None:
         query["cursor"] = page["next_cursor"]
     assert page["next_cursor"] is None
     assert len(set(seen)) == 7
-    assert (await house.client.get("/v1/dead-letters", params={"cursor": "x"})).status_code == 400
-    assert (await house.client.get("/v1/dead-letters", params={"state": "lost"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "query", ["cursor=x", "state=lost", "limit=0", "since=2026-01-01T00:00:00", "until=x", "foo=1"]
+)
+async def test_a_list_asked_for_unclearly_is_refused(house: House, query: str) -> None:
+    answer = await house.client.get(f"/v1/dead-letters?{query}")
+    assert answer.status_code == 400
+    assert [error["parameter"] for error in answer.json()["errors"]] == [query.partition("=")[0]]
 
 
 async def test_a_record_with_its_headers_is_replayed_from_the_log(house: House) -> None:
@@ -271,6 +246,35 @@ async def test_a_record_with_its_headers_is_replayed_from_the_log(house: House) 
     assert json.loads(record.value or b"")["source"] == "till"
 
 
+async def test_a_binary_record_that_the_log_no_longer_has_is_repaired_and_replayed(house: House) -> None:
+    value = json.dumps({**purchase()["data"], "total": "-5"}).encode()
+    headers = {"ce_id": b"7", "ce_source": b"till", "ce_type": b"purchase.completed", "ce_specversion": b"1.0"}
+    record = Record(
+        "purchases", 0, 99, to_ms(NOW), "k", value, (*headers.items(), ("ce_comment", "caf\u00e9".encode()))
+    )
+    said = dead_letter(SERVICE, record, _refusal())
+    letter = SERVICE.decode(Record("dead-letters", 0, 0, 0, said.key, said.value))
+    with transaction(house.context.engine) as connection:
+        store.keep(connection, [letter])
+    (shown,) = await house.letters(type="purchase.completed")
+    assert (shown["original"]["id"], shown["original"]["comment"]) == ("7", "caf\u00e9")
+    path = f"/v1/dead-letters/{shown['id']}"
+    assert (await house.client.post(f"{path}/replay")).json()["errors"][0]["pointer"] == "/data/total"
+    corrected = {**shown["original"], "data": {**shown["original"]["data"], "total": "5"}}
+    assert (await house.client.put(path, json=corrected)).status_code == 200
+    assert (await house.client.post(f"{path}/replay")).status_code == 200
+    (replayed,) = await house.topic("interactions")
+    event = json.loads(replayed.value or b"")
+    assert (event["id"], event["source"], event["data"]["total"]) == ("7", "till", "5")
+
+
+def test_a_structured_record_is_kept_as_it_came() -> None:
+    structured = (("content-type", b"application/cloudevents+json"), ("ce_id", b"x"))
+    for headers in (structured, ()):
+        said = dead_letter(SERVICE, Record("purchases", 0, 9, 1, "k", b" {}", headers), _refusal())
+        assert SERVICE.decode(Record("dead-letters", 0, 0, 0, said.key, said.value)).original == b" {}"
+
+
 def _refusal() -> Any:
     try:
         SERVICE.decode(Record("purchases", 0, 0, 0, None, b"{}"))
@@ -279,15 +283,15 @@ def _refusal() -> Any:
     raise AssertionError("an empty purchase was accepted")
 
 
-async def test_under_the_clock_of_events_nothing_is_in_the_future(tmp_path: Path) -> None:
-    async with opened(tmp_path, {"clock": "events"}) as house:
+async def test_under_the_clock_of_events_nothing_is_in_the_future(engine: Engine, tmp_path: Path) -> None:
+    async with opened(engine, tmp_path, {"clock": "events"}) as house:
         await house.post({**purchase(), "time": "2027-01-01T00:00:00Z"})
         (record,) = await house.topic("interactions")
         assert json.loads(record.value or b"")["time"] == "2027-01-01T00:00:00Z"
 
 
-async def test_a_log_that_is_away_is_told_and_nothing_is_kept(tmp_path: Path) -> None:
-    async with opened(tmp_path, {}) as house:
+async def test_a_log_that_is_away_is_told_and_nothing_is_kept(engine: Engine, tmp_path: Path) -> None:
+    async with opened(engine, tmp_path, {}) as house:
         await house.log.close()
         answer = await house.post([purchase(1), purchase(2, total=-1)])
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

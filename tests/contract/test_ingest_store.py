@@ -1,8 +1,6 @@
 """Dead letters are kept once, found again, paged without gaps, and change state one way only."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +10,15 @@ from services.ingest import letters, store
 from services.ingest.core import evolve, react
 from services.ingest.model import OPEN, REPAIRED, REPLAYED, Accepted, Door, Letter
 from services.ingest.service import SERVICE
-from shared.database import create_tables, open_sqlite, transaction
+from shared.database import transaction
 from shared.errors import Fault, InvalidEvent
-from shared.events.envelope import decode
+from shared.events.envelope import Event, decode, encode, raw
+from shared.events.erasures import ERASED, Erasure, digest_of, removed_in
+from shared.events.identifiers import Identifier
+from shared.events.outgoing import Outgoing
 from shared.events.times import to_ms
 from shared.log import Record
+from tests.conftest import Opener
 
 NOW = datetime(2026, 11, 20, 10, 15, 3, tzinfo=UTC)
 WRONG = InvalidEvent("invalid_event", (Fault("must not be negative", "/data/total"),))
@@ -24,11 +26,8 @@ PURCHASE = b'{"customer":{"customer_id":"C-1"},"order_id":"1","total":"5"}'
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_sqlite(tmp_path / "ingest.db")
-    create_tables(engine, store.metadata)
-    yield engine
-    engine.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 def letter(number: int = 0, seconds: float = 0, source: str = "shop", code: str = "invalid_event") -> Letter:
@@ -83,7 +82,7 @@ def test_a_letter_is_kept_once(engine: Engine) -> None:
     first = letter()
     keep(engine, first, first)
     with transaction(engine) as connection:
-        assert store.mark_replayed(connection, first.id)
+        assert store.mark_replayed(connection, [first.id])
     keep(engine, first)
     assert [(found.id, found.state) for found in all_pages(engine, 10)] == [(first.id, REPLAYED)]
 
@@ -135,8 +134,8 @@ def test_what_was_replayed_stays_so(engine: Engine) -> None:
     keep(engine, one)
     with transaction(engine) as connection:
         assert store.repair(connection, one.id, b"{}", "call.completed")
-        assert store.mark_replayed(connection, one.id)
-        assert not store.mark_replayed(connection, one.id)
+        assert store.mark_replayed(connection, [one.id]) == 1
+        assert store.mark_replayed(connection, [one.id]) == 0
         assert not store.repair(connection, one.id, b"[]", "call.completed")
         assert not store.repair(connection, "nobody", b"[]", "call.completed")
         found = store.find(connection, one.id)
@@ -182,3 +181,30 @@ def test_a_record_that_is_too_large() -> None:
     with pytest.raises(InvalidEvent) as caught:
         SERVICE.decode(Record("purchases", 0, 0, 0, None, value))
     assert caught.value.code == "too_large"
+
+
+def test_letters_of_an_erased_customer_go_and_are_counted(engine: Engine) -> None:
+    mine = b'{"data":{"customer":{"email":"Ana@x.org"}}}'
+    many = [letters.reject(text, None, WRONG, NOW, n) for n, text in enumerate([mine, b"{}", mine[:-1], PURCHASE])]
+    keep(engine, *many)
+    with transaction(engine) as connection:
+        store.repair(connection, many[1].id, mine, "call.completed")
+    about = Erasure(erasure_id="E-1", profile_id="p", names=(digest_of(Identifier("email", "ana@x.org")),))
+    said = Outgoing("erasures", "E-1", encode(erased_event(about)))
+    event = SERVICE.decode(Record("erasures", 0, 0, 0, said.key, said.value))
+    with transaction(engine) as connection:
+        work = SERVICE.load(connection, [event])
+        before = work.part(event)
+        work.replace(before, SERVICE.evolve(before, event))
+        SERVICE.save(connection, work)
+    assert [one.id for one in all_pages(engine, 10)] == [many[3].id]
+    assert SERVICE.report is not None
+    (told,) = SERVICE.report(work)
+    assert removed_in.decode(decode(told.value or b"").data).removed == {"dead_letters": 3}
+    report = SERVICE.decode(Record("erasures", 0, 1, 0, told.key, told.value))
+    assert report is None
+    assert SERVICE.identity(event) == ("erasure/E-1", "")
+
+
+def erased_event(about: Erasure) -> Event:
+    return Event(specversion="1.0", id="x", source="cartera/profile", type=ERASED, time=NOW, data=raw(about))

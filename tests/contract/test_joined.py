@@ -133,3 +133,27 @@ async def test_input_and_output_come_whole_and_in_step(tmp_path: Path, seed: int
     reader.beside()
     await consumer.close()
     await log.close()
+
+
+async def test_input_of_which_nothing_follows_is_read_soon_too(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log.db", PARTITIONS, clock=lambda: 1)
+    consumer = log.consumer("reader", ("input", "output"))
+    reader = Reader(log, consumer)
+    await reader.start()
+    await reader.turn(100)
+
+    async def read() -> None:
+        while not sum(len(records) for records in reader.got.values()):
+            for pieces in await gather(SERVICE, log, consumer, reader.claims, 100, 30.0):
+                reader.check(pieces)
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0.2)
+    await log.append([Outgoing("input", "customer-0", b"x")])
+    place = next(place for place, end in (await log.ends("input")).items() if end)
+    await asyncio.sleep(0.2)
+    await log.tell(Told("maker", {place: Position(1, 0, 0)}))
+    async with asyncio.timeout(3):
+        await reading
+    await consumer.close()
+    await log.close()

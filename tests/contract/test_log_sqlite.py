@@ -395,3 +395,35 @@ def test_the_partition_of_a_key_is_the_crc_of_its_utf8() -> None:
 def as_log(log: SqliteLog) -> Log:
     """Fails to type-check when the adapter leaves the protocol."""
     return log
+
+
+async def test_records_are_blackened_where_they_lie(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log.db", 2, clock=lambda: 5)
+    kept = [Outgoing("a", f"k{n}", b"stays" * 50, (("h", b"1"),)) for n in range(40)]
+    await log.append([*kept, Outgoing("a", "secret-key", b"canary-1", (("h", b"2"),)), Outgoing("b", "x", b"canary-2")])
+    places = [TopicPartition(t, p) for t in ("a", "b") for p in range(2)]
+    before = {
+        place: [await log.read(place, n) for n in range((await log.ends(place.topic))[place])] for place in places
+    }
+
+    def change(record: Record) -> Record:
+        if record.value == b"canary-1":
+            return record._replace(key=None, value=None)
+        return record._replace(value=b"blank") if record.value == b"canary-2" else record
+
+    assert await log.blacken(change) == {"a": 1, "b": 1}
+    assert await log.blacken(change) == {}
+    for place, records in before.items():
+        for offset, record in enumerate(records):
+            assert record is not None
+            found = await log.read(place, offset)
+            assert found is not None
+            wanted = change(record)
+            if wanted is record:
+                assert found == record
+            else:
+                assert found == wanted._replace(headers=(*record.headers, ("blackened", b"")))
+    raw = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"canary" not in raw
+    assert b"secret-key" not in raw
+    await log.close()

@@ -1,26 +1,33 @@
 """The guards of the exactly-once runtime, each shown at work on a real database and a real log."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from fastapi import APIRouter
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select
+from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, text
+from sqlalchemy.exc import DBAPIError
 
-from shared.database import create_tables, open_sqlite, outbox, put
+from shared.database import outbox, put
 from shared.errors import Conflict, Fault, InvalidEvent
+from shared.events.dead_letters import DeadLetter
+from shared.events.envelope import decode as decode_event
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
-from shared.log import Log, Position, Record, TopicPartition
+from shared.log import BLACKENED, Log, Position, Record, Rewritable, TopicPartition
 from shared.log.sqlite import open_log
-from shared.runtime.loop import LogChanged, Loop, StoppedByDeadLetters
+from shared.runtime.guards import LogChanged, StoppedByDeadLetters, verify
+from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
 from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
+from tests.conftest import Opener
 
 metadata = MetaData()
 counted = Table("counted", metadata, Column("name", String, primary_key=True), Column("count", Integer, nullable=False))
@@ -83,11 +90,8 @@ SERVICE = Service(
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_sqlite(tmp_path / "counter.db")
-    create_tables(opened, metadata)
-    yield opened
-    opened.dispose()
+def engine(database: Opener) -> Engine:
+    return database(SERVICE, metadata)
 
 
 @pytest.fixture
@@ -150,6 +154,35 @@ def test_what_cannot_be_read_or_applied_becomes_a_dead_letter_and_blocks_nothing
     assert claimed(engine).position.offset == 4
 
 
+def test_what_was_refused_may_come_again_and_is_no_event_that_was_applied(engine: Engine) -> None:
+    timed = {**{name: getattr(SERVICE, name) for name in Service.__slots__}, "event_ms": lambda event: 5}
+    first = process(engine, Service(**timed), [Slice(claimed(engine), records("refused#1", "refused#1"))], "me")
+    assert (counts(engine), first.events, first.duplicates, len(first.rejected)) == ({}, [], 1, 1)
+    assert first.claims[0].position == Position(2, 7, 0)
+    mended = Service(**{**timed, "evolve": lambda state, event: (state[0], state[1] + 1)})
+    again = process(engine, mended, [Slice(claimed(engine), records("refused#1", start=2))], "me")
+    assert (counts(engine), again.duplicates) == ({"refused": 1}, 0)
+    copy = process(engine, mended, [Slice(claimed(engine), records("refused#1", start=3))], "me")
+    assert (counts(engine), copy.duplicates) == ({"refused": 1}, 1)
+
+
+def test_a_dead_letter_keeps_the_headers_of_its_record(engine: Engine) -> None:
+    sent = records("poison")[0]._replace(headers=(("ce_id", b"7"), ("raw", b"\xff\x00")))
+    (said,) = process(engine, SERVICE, [Slice(claimed(engine), [sent])], "me").said
+    letter = msgspec.json.decode(decode_event(said.value or b"").data, type=DeadLetter)
+    assert [(name, base64.b64decode(value)) for name, value in letter.headers] == list(sent.headers)
+
+
+def test_what_was_blackened_is_passed_over_and_what_saving_tells_is_said(engine: Engine) -> None:
+    told = Outgoing("erasures", "e", b"gone")
+    reporting = Service(**{**{n: getattr(SERVICE, n) for n in Service.__slots__}, "report": lambda work: [told]})
+    empty = records("x")[0]._replace(value=None, headers=((BLACKENED, b""),))
+    applied = process(engine, reporting, [Slice(claimed(engine), [empty, *records("a#1", start=1)])])
+    assert (counts(engine), applied.rejected) == ({"a": 1}, [])
+    assert [record.topic for record in applied.said] == ["totals", "erasures"]
+    assert applied.claims[0].position.offset == 2
+
+
 def test_a_failing_save_leaves_everything_as_it_was(engine: Engine) -> None:
     def failing(connection: Connection, work: Counts) -> None:
         save(connection, work)
@@ -186,12 +219,30 @@ async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, lo
         await loop_of(engine, log).run()
 
 
+async def test_a_log_that_was_blackened_is_still_the_log_that_was_read(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "a", b"a#1")])
+    record = await log.read(PLACE, 0)
+    assert record is not None
+    process(engine, SERVICE, [Slice(claimed(engine), [record])])
+    held, last = claim(engine, PLACE, "me")
+    await verify(log, held, last)
+    assert isinstance(log, Rewritable)
+    await log.blacken(lambda record: record._replace(value=None))
+    await verify(log, held, last)
+
+
 async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, log: Log) -> None:
     await log.append([Outgoing("words", "p", b"poison")] * 1500)
     loop = loop_of(engine, log)
     with pytest.raises(StoppedByDeadLetters):
         await loop.run()
     assert loop.failure is not None
+
+
+async def test_rejections_by_the_core_stop_the_consumer_too(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "p", f"refused#{n}".encode()) for n in range(1500)])
+    with pytest.raises(StoppedByDeadLetters):
+        await loop_of(engine, log).run()
 
 
 async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_again(engine: Engine, log: Log) -> None:
@@ -204,3 +255,18 @@ async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_aga
         loop.stop()
         await running
     assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
+
+
+async def test_what_stopped_a_consumer_shows_without_the_data_it_stopped_at(engine: Engine, log: Log) -> None:
+    def failing(connection: Connection, work: Counts) -> None:
+        connection.execute(text("INSERT INTO nowhere VALUES (:name)"), {"name": "Ana García"})
+
+    await log.append([Outgoing("words", "a", b"a#1")])
+    broken = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "save": failing})
+    loop = Loop(broken, engine, Process(log=log, clock=lambda: from_ms(0), metrics=Metrics("0"), owner="me"))
+    with pytest.raises(DBAPIError) as stopped:
+        await loop.run()
+    assert "Ana" not in str(stopped.value)
+    assert loop.failure is not None
+    assert "Error" in loop.failure
+    assert "Ana" not in loop.failure

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from services.segment import definitions, queries, tables
 from services.segment.population import load_company
 from services.segment.service import SERVICE
-from shared.database import create_tables, open_sqlite
+from shared.database import open_sqlite
 from shared.events.envelope import Event, derived_id, encode, raw
 from shared.events.outgoing import CONTENT_TYPE, Outgoing
 from shared.events.profiles import TOPIC, UPDATED, Day, Known, Profile, Purchases
@@ -20,6 +20,7 @@ from shared.log.sqlite import SqliteLog
 from shared.runtime.clock import system
 from shared.runtime.loop import Loop
 from shared.runtime.process import Process
+from shared.runtime.schema import prepare
 from shared.telemetry import Metrics
 
 MANY = 20_000
@@ -56,7 +57,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.engine = open_sqlite(folder / "segment.db")
-        create_tables(self.engine, SERVICE.metadata, lambda one: definitions.start(one, "EUR", system()))
+        prepare(self.engine, SERVICE, lambda one: definitions.start(one, "EUR", system()))
         self.log = SqliteLog(folder / "log.db", 1, lambda: int(time.time() * 1000))
         process = Process(log=self.log, clock=system, metrics=Metrics("1"), owner="test")
         self.loop = Loop(SERVICE, self.engine, process)

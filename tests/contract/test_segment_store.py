@@ -1,34 +1,31 @@
 """The segment stage on a real database: evidence, moments, late events, and that no customer is forgotten."""
 
-import os
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from msgspec.json import encode
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 
-from services.segment import tables
+from services.segment import definitions, tables
 from services.segment.population import load_population
+from services.segment.service import SERVICE
+from shared.database import transaction
 from shared.events.outgoing import Outgoing
 from shared.events.profiles import Removal
 from tests.builders import identified, interaction, moment, purchase, refund
-from tests.chain import Chain, opened
+from tests.chain import Chain
+from tests.conftest import Opener
 
-POSTGRES = os.environ.get("CARTERA_TEST_POSTGRES", "")
 DAY = 24 * 60
 ANA = {"customer_id": "C1", "email": "ana@example.com"}
 BEN = {"customer_id": "C2", "email": "ben@example.com"}
 BUYERS = {"segmentation": "buyers", "classes": [{"name": "many", "when": "purchases_count >= 2"}, {"name": "few"}]}
 
 
-@pytest.fixture(params=["sqlite", *([POSTGRES] if POSTGRES else [])], ids=["sqlite", "postgres"][: 1 + bool(POSTGRES)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    engine = opened(request.param, tmp_path)
-    yield engine
-    engine.dispose()
+@pytest.fixture
+def engine(database: Opener) -> Engine:
+    return database(SERVICE)
 
 
 def day(number: float) -> datetime:
@@ -194,15 +191,40 @@ def test_a_share_of_a_trait_follows_it(engine: Engine) -> None:
     assert {name: held["worth"] for name, held in chain.classes().items()} == {"C1": "B", "C2": "A"}
 
 
-def test_of_who_is_erased_no_feature_stays(engine: Engine) -> None:
+@pytest.mark.parametrize("reason", ["merge", "erasure"])
+def test_of_who_is_gone_no_feature_stays(engine: Engine, reason: str) -> None:
     chain = Chain(engine)
     chain.feed(purchase(ANA, at=0), interaction("interest.shown", BEN, DAY, kind="visit"), purchase(BEN, at=DAY))
     chain.tick(day(3))
     gone = chain.customers()["C1"].profile_id
-    removal = Removal(profile_id=gone, reason="erasure", version=99, time=day(4), event_id="e")
+    removal = Removal(profile_id=gone, reason=reason, version=99, time=day(4), event_id="e")
     chain.apply([Outgoing("profiles", gone, None, (("removal", encode(removal)),))])
     with engine.connect() as connection:
         for table in (tables.features, tables.feature_day, tables.rolling, tables.due):
             names = {name for (name,) in connection.execute(select(table.c.profile_id))}
             assert gone not in names, table.name
             assert names, table.name
+
+
+def test_features_that_are_not_there_yet_are_made_at_the_start(engine: Engine) -> None:
+    chain = Chain(engine)
+    chain.feed(purchase(ANA, at=0), interaction("interest.shown", ANA, DAY, kind="visit"), identified(BEN, tier="gold"))
+    chain.tick(day(3))
+
+    def rows() -> list[tuple[object, ...]]:
+        with engine.connect() as connection:
+            found = [
+                tuple(row)
+                for table in (tables.features, tables.feature_day)
+                for row in connection.execute(select(table))
+            ]
+        return sorted(found, key=str)
+
+    before = rows()
+    with transaction(engine) as connection:
+        connection.execute(delete(tables.features))
+        connection.execute(delete(tables.feature_day).where(tables.feature_day.c.count == 0))
+    assert rows() != before
+    with transaction(engine) as connection:
+        definitions.start(connection, "EUR", day(0), by_events=True)
+    assert rows() == before

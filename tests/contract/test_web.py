@@ -4,8 +4,10 @@ import asyncio
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 
+from services.composition import KEYS
+from shared.database import open_sqlite, transaction, translate
+from shared.database.migrating import migrate
 from shared.errors import Conflict, Fault, InvalidEvent, Unavailable
 from shared.runtime.clock import system
 from shared.runtime.web import (
@@ -33,7 +38,7 @@ from shared.runtime.web import (
     needs,
     paged,
 )
-from shared.security import GRANTS, StoredKeys, first_keys
+from shared.security import GRANTS, StoredKeys
 from shared.telemetry import Metrics, configure
 
 PROBLEM = "application/problem+json"
@@ -68,6 +73,7 @@ def shop() -> APIRouter:
     @router.get("/sql")
     def sql(statement: str) -> None:
         engine = create_engine("sqlite:////nowhere/at/all.db" if statement == "away" else "sqlite://")
+        translate(engine)
         with engine.connect() as connection:
             connection.execute(text(statement))
 
@@ -96,8 +102,9 @@ def shop() -> APIRouter:
 
 
 def application(folder: Path, checks: dict[str, Check] | None = None) -> FastAPI:
-    keys = StoredKeys(create_engine(f"sqlite:///{folder}/keys.db").begin, system, {"admin": "root", "write": "w"})
-    first_keys(keys, {"admin": "root", "write": "w"}, None)
+    engine = open_sqlite(folder / "keys.db")
+    migrate(engine, [KEYS])
+    keys = StoredKeys(partial(transaction, engine), system, {"admin": "root", "write": "w"})
     return build("test", [shop()], keys, checks or {}, Metrics("1.2.3"))
 
 
@@ -190,12 +197,10 @@ async def chunks(sizes: Sequence[int]) -> AsyncIterator[bytes]:
 
 async def test_a_body_may_have_four_mebibytes(client: httpx.AsyncClient) -> None:
     assert (await client.post("/raw", content=b"x" * FOUR_MIB)).json() == FOUR_MIB
-    check_problem(await client.post("/raw", content=b"x" * (FOUR_MIB + 1)), 413, "payload_too_large")
-    check_problem(await client.post("/raw", content=chunks([FOUR_MIB, 1])), 413, "payload_too_large")
+    check_problem(await client.post("/raw", content=b"x" * (FOUR_MIB + 1)), 413, "too_large")
+    check_problem(await client.post("/raw", content=chunks([FOUR_MIB, 1])), 413, "too_large")
     json_type = {"content-type": "application/json"}
-    check_problem(
-        await client.post("/orders", content=chunks([FOUR_MIB, 1]), headers=json_type), 413, "payload_too_large"
-    )
+    check_problem(await client.post("/orders", content=chunks([FOUR_MIB, 1]), headers=json_type), 413, "too_large")
 
 
 async def test_a_body_that_declares_too_much_is_not_read(client: httpx.AsyncClient) -> None:
@@ -206,7 +211,7 @@ async def test_a_body_that_declares_too_much_is_not_read(client: httpx.AsyncClie
         yield b"x"
 
     headers = {"content-length": str(FOUR_MIB + 1)}
-    check_problem(await client.post("/raw", content=body(), headers=headers), 413, "payload_too_large")
+    check_problem(await client.post("/raw", content=body(), headers=headers), 413, "too_large")
     assert read == []
 
 
@@ -255,7 +260,8 @@ async def test_a_last_page_that_is_just_full_has_no_cursor(client: httpx.AsyncCl
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "x"])
 async def test_a_limit_is_between_one_and_a_thousand(client: httpx.AsyncClient, limit: str) -> None:
-    body = check_problem(await client.get("/numbers", params={"limit": limit}), 422, "invalid")
+    body = check_problem(await client.get("/numbers", params={"limit": limit}), 400, "invalid_parameter")
+    assert "limit" in body["message"]
     assert body["errors"][0]["parameter"] == "limit"
 
 
@@ -264,15 +270,22 @@ async def test_a_foreign_cursor_is_refused(client: httpx.AsyncClient, cursor: st
     check_problem(await client.get("/numbers", params={"cursor": cursor}), 400, "invalid_cursor")
 
 
-@given(st.text(), st.integers(-(2**63), 2**63 - 1))
+@given(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.integers(1 - 2**63, 2**63 - 1))
 def test_a_cursor_brings_back_its_key(word: str, number: int) -> None:
-    try:
-        word.encode()
-    except UnicodeEncodeError:
-        return
     encoded = Cursor.encode((word, number))
     assert Cursor.decode(encoded, (str, int)) == (word, number)
     assert httpx.QueryParams({"cursor": encoded})["cursor"] == encoded
+
+
+@pytest.mark.parametrize("parts", [(1 << 63,), (-(1 << 63),), ("\0",)])
+def test_a_cursor_that_no_database_could_compare_is_refused(parts: tuple[str | int]) -> None:
+    with pytest.raises(Problem, match="not given by this list"):
+        Cursor.decode(Cursor.encode(parts), (type(parts[0]),))
+
+
+@pytest.mark.parametrize("path", ["/numbers?cursor=a%00", "/a%00b"])
+async def test_an_address_with_nul_is_refused(client: httpx.AsyncClient, path: str) -> None:
+    check_problem(await client.get(path), 400, "bad_request")
 
 
 async def test_security_headers_are_on_every_answer(client: httpx.AsyncClient) -> None:
@@ -393,3 +406,18 @@ async def test_the_openapi_document_declares_problems_and_keys(client: httpx.Asy
     assert document["paths"]["/may/read"]["get"]["security"] == [{"bearer": []}, {"basic": []}]
     assert set(document["components"]["securitySchemes"]) == {"bearer", "basic"}
     assert (await client.get("/docs")).status_code == 200
+
+
+async def test_the_page_at_docs_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "unsafe-eval" not in page.headers["content-security-policy"]
+    assert "//" not in page.text
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) == 4
+    for part in parts:
+        answer = await client.get(f"/{part}")
+        assert (answer.status_code, len(answer.content) > 100) == (200, True), part
+    assert 'url: "openapi.json"' in (await client.get("/docs/start.js")).text
+    assert not any(path.startswith("/docs") for path in (await client.get("/openapi.json")).json()["paths"])

@@ -39,7 +39,8 @@ def granted(**given: Any) -> Consent:
 
 def view(version: int = 1, *, email: str | None = "ana@example.com", phone: str | None = None, **given: Any) -> View:
     """A record with an e-mail address and a consent to e-mail unless told otherwise."""
-    known = [Known(kind, value, NOON) for kind, value in (("email", email), ("phone", phone)) if value]
+    since = given.get("known_at", NOON)
+    known = [Known(kind, value, since) for kind, value in (("email", email), ("phone", phone)) if value]
     return View(
         profile_id=given.get("profile_id", ANA),
         version=version,
@@ -60,7 +61,7 @@ def campaign(**given: Any) -> Campaign:
         "on": {"segmentation": "status", "to": "active"},
         "steps": [{"template": "hello"}],
     }
-    return parse_campaign({**document, **given}, audiences=True)
+    return parse_campaign({**document, **given})
 
 
 def policy(*campaigns: Campaign, company: Company | None = None, **given: Any) -> Policy:

@@ -1,8 +1,10 @@
 """The favourite channel: stated before learned before e-mail."""
 
+import msgspec
+
 from services.campaign.channel import address_of, favourite, response_rate
-from shared.events.profiles import Calls, Emails
-from tests.core.campaign_builders import campaign, decided, policy, view
+from shared.events.profiles import Calls, Emails, Known
+from tests.core.campaign_builders import at, campaign, decided, policy, view
 
 BOTH = ("email", "sms")
 
@@ -34,6 +36,12 @@ def test_addresses() -> None:
     assert address_of(view(), "email") == "ana@example.com"
     assert address_of(view(), "sms") is None
     assert address_of(view(), "webhook") == view().profile_id
+
+
+def test_the_newest_address_is_written_to() -> None:
+    addresses = (Known("email", "a@example.com", at(1)), Known("email", "b@example.com", at(0)))
+    assert address_of(msgspec.structs.replace(view(), identifiers=addresses), "email") == "a@example.com"
+    assert address_of(msgspec.structs.replace(view(), identifiers=addresses[::-1]), "email") == "a@example.com"
 
 
 def test_listed_channels_are_tried_in_order() -> None:

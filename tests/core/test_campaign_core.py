@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.campaign.core import evolve, react
-from services.campaign.model import ProfileGone, Purchases, State
+from services.campaign.model import Message, ProfileGone, Purchases, State
 from shared.events.envelope import decode
 from shared.events.interactions import DECODERS
 from shared.events.messages import MessageChanged
 from shared.events.outgoing import Outgoing
+from shared.events.times import to_ms
 from tests.core.campaign_builders import (
     ANA,
     NOON,
@@ -159,6 +160,8 @@ def test_the_purchase_that_is_the_occasion_is_no_conversion() -> None:
     state = after(empty(rules), seen(bought), changed())
     state = after(state, due(only(state)))
     assert only(after(state, due(only(state)))).state == "sending"
+    state = after(state, seen(view(2, purchases=Purchases(count=1, last_at=NOON)), at(1)))
+    assert only(after(state, due(only(state)))).state == "sending"
 
 
 def test_an_old_change_starts_no_waiting_step_either() -> None:
@@ -196,6 +199,17 @@ def test_an_event_that_comes_again_after_its_message_was_sent_starts_nothing() -
 
 def test_history_is_mute_unless_asked_for() -> None:
     assert after(empty(), seen(history="import"), changed(history="import")).customer.messages == ()
+
+
+def test_an_import_that_was_asked_to_send_is_answered_within_the_reaction_window() -> None:
+    def messages(hours: float) -> tuple[Message, ...]:
+        rules = policy(sending={"import": to_ms(at(hours))})
+        return after(empty(rules), seen(history="import"), changed(history="import")).customer.messages
+
+    assert [message.history for message in messages(24)] == [None]
+    assert messages(24.1) == ()
+    other = policy(sending={"other": to_ms(NOON)})
+    assert after(empty(other), seen(history="import"), changed(history="import")).customer.messages == ()
 
 
 def test_history_has_its_own_time_and_no_feedback() -> None:

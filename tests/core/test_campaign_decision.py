@@ -3,15 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.campaign.company import parse_company, quiet_until
-from services.campaign.model import ProfileGone, View
+from services.campaign.model import Audience, ProfileGone, State, View
 from services.campaign.occasion import held_out, message_id
 from shared.events.envelope import derived_id
-from shared.events.profiles import Emails
+from shared.events.profiles import Emails, Known
 from shared.events.times import to_ms
 from tests.core.campaign_builders import (
     ANA,
@@ -91,9 +92,29 @@ def test_opt_out_companies_write_unless_denied() -> None:
     assert decided(rules, view(consents={"email": granted(status="denied")})).reason == "no_consent"
 
 
-@pytest.mark.parametrize("emails", [Emails(bounced=1), Emails(complained=1)])
+HARD = Emails(bounced=1, hard_bounced=1, hard_bounced_at=at(-0.1))
+
+
+def soft(number: int) -> Emails:
+    return Emails(bounced=9, soft_bounced=number, soft_bounced_at=at(-0.1))
+
+
+@pytest.mark.parametrize("emails", [HARD, Emails(complained=1), soft(3)])
 def test_suppressed(emails: Emails) -> None:
-    assert decided(record=view(emails=emails)).reason == "suppressed"
+    assert decided(record=view(emails=emails, known_at=at(-1))).reason == "suppressed"
+
+
+@pytest.mark.parametrize("emails", [Emails(bounced=9), soft(2)])
+def test_soft_bounces_that_are_few_or_apart_suppress_nothing(emails: Emails) -> None:
+    assert decided(record=view(emails=emails, known_at=at(-1))).state == "sending"
+
+
+@pytest.mark.parametrize("emails", [HARD, soft(3)])
+def test_an_address_that_became_known_after_the_bounces_is_tried(emails: Emails) -> None:
+    old = view(emails=emails, known_at=at(-1))
+    both = msgspec.structs.replace(old, identifiers=(*old.identifiers, Known("email", "ana.new@example.com", NOON)))
+    assert decided(record=both).state == "sending"
+    assert decided(record=view(emails=Emails(complained=1))).reason == "suppressed"
 
 
 def test_no_template() -> None:
@@ -103,10 +124,24 @@ def test_no_template() -> None:
 def test_audience() -> None:
     wanted = campaign(audience="purchases_count > 1")
     for answer, reason in ((False, "not_in_audience"), (None, "audience_unknown")):
-        asked = policy(wanted, audiences={"welcome": lambda record, now, said=answer: said})
+        asked = policy(wanted, audiences={"welcome": lambda facts, now, said=answer: said}, language=Telling())
         assert decided(asked).reason == reason
-    assert decided(policy(wanted, audiences={"welcome": lambda record, now: record == b"{}"})).state == "sending"
+    asked = policy(wanted, audiences={"welcome": Telling().compile("facts of {}")}, language=Telling())
+    assert decided(asked).state == "sending"
+    kept = msgspec.structs.replace(after(empty(asked), seen()).customer, record=None, facts=b"facts of {}")
+    state = after(State(kept, asked), changed())
+    assert only(after(state, due(only(state)))).state == "sending"
     assert decided(policy(wanted)).reason == "audience_unknown"
+
+
+class Telling:
+    """Facts that tell what they were made from."""
+
+    def facts(self, record: bytes) -> bytes:
+        return b"facts of " + record
+
+    def compile(self, text: str) -> Audience:
+        return lambda facts, now: facts == text.encode()
 
 
 def test_the_first_reason_in_the_order_wins() -> None:
@@ -114,9 +149,9 @@ def test_the_first_reason_in_the_order_wins() -> None:
     rules = policy(campaign(hold_out="99.9999%"), stopped=True)
     assert decided(rules, view(email=None), late).reason == "too_late"
     assert decided(rules, view(email=None)).reason == "sending_stopped"
-    assert decided(policy(campaign(hold_out="99.9999%")), view(email=None)).reason == "hold_out"
+    assert decided(policy(campaign(hold_out="99.9999%")), view()).reason == "hold_out"
     assert decided(record=view(email=None, consents={})).reason == "no_address"
-    assert decided(record=view(consents={}, emails=Emails(bounced=1))).reason == "no_consent"
+    assert decided(record=view(consents={}, emails=Emails(complained=1))).reason == "no_consent"
 
 
 def test_caps_count_claimed_and_sent_messages_of_the_window() -> None:
@@ -157,6 +192,14 @@ def test_quiet_hours_postpone_to_their_end_in_the_customers_zone() -> None:
     assert only(after(state, due(message))).state == "sending"
     assert decided(now=at(8.9)).state == "sending"
     assert decided(now=at(9)).state == "planned"
+
+
+@pytest.mark.parametrize("trait", [{}, {"timezone": "Mars/Olympus"}])
+def test_quiet_hours_are_the_companys_where_his_zone_is_not_known(trait: dict[str, str]) -> None:
+    rules = policy(company=parse_company({"timezone": "Asia/Tokyo"}))
+    message = decided(rules, view(traits=trait), NOON)
+    assert (message.state, message.due_at) == ("planned", to_ms(at(11)))
+    assert decided(rules, view(traits={"timezone": "Europe/Madrid"}), NOON).state == "sending"
 
 
 @pytest.mark.parametrize(

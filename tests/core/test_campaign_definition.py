@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.campaign.company import company_document, parse_company
+from services.campaign.company import DEFAULTS, Company, parse_company
 from services.campaign.definition import (
     DefinitionError,
     campaign_document,
@@ -16,6 +16,7 @@ from services.campaign.definition import (
     parse_campaign,
 )
 from services.campaign.service import shipped
+from services.campaign.specimen import unknown_variables
 from services.campaign.template import parse_template, render
 
 CONTRACT = """
@@ -37,14 +38,9 @@ def pointers(error: DefinitionError) -> set[str]:
 
 
 def test_the_campaign_of_the_contract() -> None:
-    campaign = parse_campaign(yaml.safe_load(CONTRACT), audiences=True)
+    campaign = parse_campaign(yaml.safe_load(CONTRACT))
     assert (campaign.hold_out, campaign.channels, campaign.steps[1].wait_ms) == (100_000, None, 21 * 86_400_000)
-    assert parse_campaign(campaign_document(campaign), audiences=True) == campaign
-
-
-def test_an_audience_needs_a_compiler() -> None:
-    with pytest.raises(DefinitionError, match="audience is not available here"):
-        parse_campaign(yaml.safe_load(CONTRACT))
+    assert parse_campaign(campaign_document(campaign)) == campaign
 
 
 @pytest.mark.parametrize(
@@ -61,7 +57,7 @@ def test_an_audience_needs_a_compiler() -> None:
         ({"steps": [{"template": "a", "wait": "soon"}]}, "/steps/0/wait"),
         ({"steps": [{"template": "a", "unless": "tired"}]}, "/steps/0/unless"),
         ({"steps": [{"template": "a"}, {"wait": "1d"}]}, "/steps/1/template"),
-        ({"goal": {"event": "call.completed", "within": "1d"}}, "/goal/event"),
+        ({"goal": {"event": "call.dropped", "within": "1d"}}, "/goal/event"),
         ({"channels": ["pigeon"]}, "/channels/0"),
         ({"limits": {"category": "spam"}}, "/limits/category"),
         ({"colour": "red"}, "/colour"),
@@ -71,7 +67,7 @@ def test_faults_have_pointers(change: dict[str, Any], pointer: str) -> None:
     document = {**yaml.safe_load(CONTRACT), **change}
     document.setdefault("on", document.pop(True, None))
     with pytest.raises(DefinitionError) as caught:
-        parse_campaign(document, audiences=True)
+        parse_campaign(document)
     assert pointer in pointers(caught.value)
 
 
@@ -91,20 +87,16 @@ def test_durations_go_there_and_back(number: int, unit: str) -> None:
 
 
 def test_settings_have_the_defaults_of_the_contract() -> None:
-    assert company_document(parse_company({})) == {
+    assert DEFAULTS == {
         "consent": "opt_in",
         "quiet_hours": "21:00-08:00",
         "caps": {"marketing": "3 per 7d"},
-        "reaction_window": "1d",
+        "reaction_window": "24h",
         "timezone": "UTC",
         "currency": "EUR",
+        "track_clicks": True,
     }
-
-
-def test_settings_go_there_and_back() -> None:
-    document = {"quiet_hours": None, "caps": {"service": "1 per 2h"}, "timezone": "Europe/Madrid", "consent": "opt_out"}
-    company = parse_company(document)
-    assert parse_company(company_document(company)) == company
+    assert parse_company(DEFAULTS) == parse_company({}) == Company()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +110,7 @@ def test_settings_go_there_and_back() -> None:
         ("timezone", "Mars/Olympus"),
         ("currency", "euro"),
         ("reaction_window", "24"),
+        ("track_clicks", "yes"),
         ("weather", "fine"),
     ],
 )
@@ -136,9 +129,11 @@ def test_shipped_campaigns_have_their_templates_and_render_for_a_stranger() -> N
     stranger = {
         "customer": {"purchases": {"count": 3}},
         "recommendations": [],
+        "survey_urls": {"reason": "https://e.example/s/t"},
         "unsubscribe_url": "https://e.example/u/t",
     }
     for template in templates.values():
+        assert unknown_variables(template) == []
         for channel in template.channels:
             text = render(template, channel, stranger)
             assert "https://e.example/u/t" in text.text

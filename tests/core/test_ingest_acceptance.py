@@ -268,8 +268,14 @@ def test_times() -> None:
     sent = accept(purchase(time="2026-11-20T12:15:00.123987+02:00"), NOW, {})
     assert sent.time == datetime(2026, 11, 20, 10, 15, 0, 123000, tzinfo=UTC)
     ahead = purchase(time="2026-12-20T10:15:00Z")
-    assert accept(ahead, NOW, {}).time == NOW + timedelta(minutes=5)
-    assert accept(ahead, NOW, {}, clamp=False).time == datetime(2026, 12, 20, 10, 15, tzinfo=UTC)
+    later = datetime(2026, 12, 20, 10, 15, tzinfo=UTC)
+    corrected, value = accept_bytes(ahead, NOW, {})
+    assert (corrected.time, corrected.senttime) == (NOW, later)
+    assert json.loads(value)["senttime"] == "2026-12-20T10:15:00Z"
+    a_little = accept(purchase(time=(NOW + timedelta(seconds=1)).isoformat()), NOW, {})
+    assert (a_little.time, a_little.senttime) == (NOW, NOW + timedelta(seconds=1))
+    kept = accept(ahead, NOW, {}, clamp=False)
+    assert (kept.time, kept.senttime, accept(purchase(), NOW, {}).senttime) == (later, None, None)
     assert accept(ahead, NOW, {}).fingerprint == accept(ahead, NOW + timedelta(days=90), {}).fingerprint
     without = purchase()
     del without["time"]
@@ -294,8 +300,12 @@ def test_json_media_types(kind: str) -> None:
 
 
 def test_what_is_ours_is_not_taken_from_a_sender() -> None:
-    event = accept(purchase(receivedat="2020-01-01T00:00:00Z", fingerprint="f", history="old"), NOW, {})
-    assert (event.receivedat, event.history) == (NOW, None)
+    event = accept(
+        purchase(receivedat="2020-01-01T00:00:00Z", fingerprint="f", history="old", senttime="2020-01-01T00:00:00Z"),
+        NOW,
+        {},
+    )
+    assert (event.receivedat, event.history, event.senttime) == (NOW, None, None)
     assert event.fingerprint == accept(purchase(), NOW, {}).fingerprint
     assert accept(purchase(), NOW, {}, history="import-1").history == "import-1"
 

@@ -13,9 +13,9 @@ from services.ingest.normalise import (
     identifier,
     identifiers_of,
     moment,
-    pointer,
 )
 from shared.events.identifiers import KINDS
+from shared.events.storable import pointer
 
 NONE = Rules()
 SPAIN = Rules("ES")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +146,16 @@ def test_an_update_names_its_cause() -> None:
     assert (told.time, told.subject, said.key) == (event.time, said.key, customers(event)["C1"].profile_id)
 
 
+@pytest.mark.parametrize(
+    ("data", "named"), [({"message_id": "m"}, "m"), ({}, None), ({"message_id": "m", "machine": True}, None)]
+)
+def test_an_update_names_the_message_that_it_brings_news_of(data: dict[str, Any], named: str | None) -> None:
+    said = fold([purchase({"customer_id": "C1"}), email({"customer_id": "C1", "email": "a@x.org"}, "clicked", **data)])[
+        1
+    ]
+    assert [decode(one.value or b"").causemessage for one in said] == [None, named]
+
+
 def test_a_merge_keeps_the_id_of_the_customer_seen_first_and_ends_the_other() -> None:
     work, said = fold([purchase({"email": "b@x.org"}, at=1), purchase({"customer_id": "C1"}, at=2)])
     first, second = (one.key for one in said)
@@ -258,6 +269,20 @@ def test_a_statement_is_no_activity_of_the_customer() -> None:
     assert customers(linked(who, other, at=1))["C1"].first_seen_at == moment(1)
 
 
+def test_an_identifier_that_was_only_stated_is_not_the_one_that_is_shown() -> None:
+    """A visitor's former id that was linked as if it had been a user's must not stand for the customer."""
+    stated = [{"kind": kind, "value": "0-visitor"} for kind in ("customer_id", "device_id")]
+    link = interaction("customer.linked", {"customer_id": "C1"}, 2, identifiers=stated)
+    for events in ([purchase({"customer_id": "C1"}), link], [link, purchase({"customer_id": "C1"})]):
+        one = customers(purchase({"device_id": "0-visitor"}, at=1), *events)["C1"]
+        assert [(known.kind, known.value) for known in one.identifiers] == [
+            ("customer_id", "C1"),
+            ("customer_id", "0-visitor"),
+            ("device_id", "0-visitor"),
+        ]
+        assert one.purchases.count == 2
+
+
 def test_a_mark_is_passed_on_and_changes_nothing() -> None:
     mark = Event(specversion="1.0", id="1", source="import", type=BEGIN, time=moment(0), data=raw(Mark(name="x")))
     after = evolve(State(), mark)
@@ -276,5 +301,11 @@ def anything(**data: Any) -> dict[str, Any]:
 
 
 def test_a_type_without_a_payload_of_its_own_is_activity() -> None:
-    found = customers(interaction("customer.grouped", anything(customer_id="C1"), at=5))
+    found = customers(interaction("customer.waved", anything(customer_id="C1"), at=5))
     assert found["C1"].last_seen_at == moment(5)
+
+
+def test_the_traits_of_a_group_are_not_the_customers() -> None:
+    grouped = interaction("customer.grouped", anything(customer_id="C1"), 5, group_id="acme", traits={"name": "Acme"})
+    (found,) = customers(identified(anything(customer_id="C1"), name="Ana"), grouped).values()
+    assert (found.traits, found.last_seen_at) == ({"name": "Ana"}, moment(5))

@@ -103,6 +103,29 @@ def test_machine_opens_are_not_counted() -> None:
     assert known(email(WHO, "sent", at=1), email(WHO, "opened", at=2, machine=True)).last_seen_at == moment(1)
 
 
+def test_hard_bounces_are_told_apart_and_remembered() -> None:
+    found = known(
+        email(WHO, "bounced", at=3, bounce_type="hard"),
+        email(WHO, "bounced", at=2, bounce_type="hard"),
+        email(WHO, "bounced", at=4, bounce_type="soft"),
+        email(WHO, "delivered", at=5),
+    ).emails
+    assert (found.bounced, found.hard_bounced, found.hard_bounced_at) == (3, 2, moment(3))
+
+
+@pytest.mark.parametrize(
+    ("good", "count", "last"), [(None, 3, 5), ("delivered", 2, 5), ("opened", 2, 5), ("sent", 3, 5), ("late", 0, None)]
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_soft_bounces_count_in_a_row(good: str | None, count: int, last: int | None, order: int) -> None:
+    told = [email(WHO, "bounced", at=at, bounce_type="soft") for at in (1, 2, 4)] + [email(WHO, "bounced", at=5)]
+    if good is not None:
+        told.append(email(WHO, "delivered" if good == "late" else good, at=6 if good == "late" else 3))
+    found = known(*told[::order]).emails
+    assert (found.bounced, found.hard_bounced, found.soft_bounced) == (4, 0, count)
+    assert found.soft_bounced_at == (None if last is None else moment(last))
+
+
 @pytest.mark.parametrize("action", ["unsubscribed", "complained"])
 def test_leaving_a_list_is_a_denial(action: str) -> None:
     found = known(email(WHO, action, at=5))

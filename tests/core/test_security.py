@@ -15,26 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, event
 
+from services.composition import KEYS
 from shared.database import open_sqlite, transaction
+from shared.database.migrating import migrate
 from shared.errors import Unavailable, WrongSetting
-from shared.security import GRANTS, StoredKeys, first_keys, key_id_of, mint, presented_key
+from shared.security import GRANTS, StoredKeys, first_keys, key_id_of, metadata, mint, presented_key
 
 NOW = datetime(2026, 11, 20, 10, 15, tzinfo=UTC)
 
 
 def store(folder: Path, **fixed: str | None) -> StoredKeys:
-    return StoredKeys(partial(transaction, open_sqlite(folder / "keys.db")), lambda: NOW, fixed)
-
-
-def prepared(folder: Path, **fixed: str | None) -> StoredKeys:
-    keys = store(folder, **fixed)
-    keys.prepare()
-    return keys
+    engine = open_sqlite(folder / "keys.db")
+    migrate(engine, [KEYS])
+    return StoredKeys(partial(transaction, engine), lambda: NOW, fixed)
 
 
 @pytest.mark.parametrize("scope", GRANTS)
 def test_a_key_allows_what_its_scope_grants(tmp_path: Path, scope: str) -> None:
-    keys = prepared(tmp_path)
+    keys = store(tmp_path)
     text = keys.create(scope).text
     assert keys.scopes_of(f"Bearer {text}") == GRANTS[scope]
     assert keys.scopes_of("basic " + base64.b64encode(f"{text}:".encode()).decode()) == GRANTS[scope]
@@ -49,11 +47,11 @@ def test_the_grants_are_these() -> None:
 
 def test_an_unknown_scope_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WrongSetting, match="write, read, privacy, admin"):
-        prepared(tmp_path).create("root")
+        store(tmp_path).create("root")
 
 
 def test_only_a_digest_is_kept(tmp_path: Path) -> None:
-    created = prepared(tmp_path).create("admin")
+    created = store(tmp_path).create("admin")
     secret = created.text.split("_")[3]
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert created.key.id.encode() in kept
@@ -62,18 +60,18 @@ def test_only_a_digest_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_key_of_another_database_opens_nothing(tmp_path: Path) -> None:
-    assert prepared(tmp_path).scopes_of(f"Bearer {mint('admin')}") == frozenset()
+    assert store(tmp_path).scopes_of(f"Bearer {mint('admin')}") == frozenset()
 
 
 def test_a_known_id_with_another_secret_opens_nothing(tmp_path: Path) -> None:
-    keys = prepared(tmp_path)
+    keys = store(tmp_path)
     own, other = keys.create("write").text.split("_"), mint("write").split("_")
     forged = [*own[:3], other[3]]
     assert keys.scopes_of("Bearer " + with_checksum("_".join(forged))) == frozenset()
 
 
 def test_the_scope_in_the_text_cannot_be_raised(tmp_path: Path) -> None:
-    keys = prepared(tmp_path)
+    keys = store(tmp_path)
     body = keys.create("write").text.replace("_write_", "_admin_").rpartition("_")[0]
     assert keys.scopes_of("Bearer " + with_checksum(body)) == frozenset()
 
@@ -101,7 +99,7 @@ def test_any_header_is_answered_without_an_error(header: str) -> None:
 
 
 def test_revoking_works_at_once_and_once(tmp_path: Path) -> None:
-    keys = prepared(tmp_path)
+    keys = store(tmp_path)
     created = keys.create("write")
     assert keys.scopes_of(f"Bearer {created.text}")
     assert keys.revoke(created.key.id)
@@ -111,14 +109,14 @@ def test_revoking_works_at_once_and_once(tmp_path: Path) -> None:
 
 
 def test_the_list_shows_no_secret(tmp_path: Path) -> None:
-    keys = prepared(tmp_path)
+    keys = store(tmp_path)
     made = [keys.create("read"), keys.create("write")]
     assert {key.id for key in keys.list()} == {one.key.id for one in made}
     assert not any(one.text.split("_")[3] in repr(keys.list()) for one in made)
 
 
 def test_fixed_keys_may_be_any_text(tmp_path: Path) -> None:
-    keys = prepared(tmp_path, write="schlüssel 17", admin="s3cret", read=None)
+    keys = store(tmp_path, write="schlüssel 17", admin="s3cret", read=None)
     as_sent = "Bearer schlüssel 17".encode().decode("latin-1")
     assert keys.scopes_of(as_sent) == GRANTS["write"]
     assert keys.scopes_of("Bearer s3cret") == GRANTS["admin"]
@@ -128,8 +126,8 @@ def test_fixed_keys_may_be_any_text(tmp_path: Path) -> None:
 
 def test_keys_are_read_once_in_five_seconds(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path}/keys.db")
+    metadata.create_all(engine)
     keys = StoredKeys(engine.begin, lambda: NOW)
-    keys.prepare()
     header = f"Bearer {keys.create('write').text}"
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *seen: statements.append(str(seen[2])))
@@ -152,8 +150,8 @@ def test_keys_read_before_outlive_the_database_for_a_while(tmp_path: Path, monke
 
     passed = [1000.0]
     monkeypatch.setattr("shared.security.keys.time.monotonic", lambda: passed[0])
+    metadata.create_all(engine)
     keys = StoredKeys(transaction, lambda: NOW)
-    keys.prepare()
     header = f"Bearer {keys.create('write').text}"
     assert keys.scopes_of(header)
     away = True

@@ -95,10 +95,11 @@ def test_an_error_is_its_type_and_its_place(stream: io.StringIO) -> None:
 
 
 def test_a_library_warns_without_the_values_it_fills_in(stream: io.StringIO) -> None:
-    logging.getLogger("aiokafka").warning("cannot reach %s\nsecond line", "Ana García")
-    logging.getLogger("aiokafka").info("chatter")
+    logging.getLogger("sqlalchemy.pool").warning("cannot reach %s\nsecond line", "Ana García")
+    logging.getLogger("sqlalchemy.pool").info("chatter")
+    logging.getLogger("aiokafka.conn").error("it says so ten times a second")
     assert [(line["action"], line["logger"], line["message"]) for line in lines(stream)] == [
-        ("library", "aiokafka", "cannot reach %s")
+        ("library", "sqlalchemy.pool", "cannot reach %s")
     ]
 
 

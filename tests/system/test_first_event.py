@@ -1,6 +1,7 @@
 """The first minute of a new user: an event in, a customer, a class, a why; what is wrong comes back with a reason."""
 
 import json
+import re
 import stat
 import time
 from datetime import UTC, datetime, timedelta
@@ -136,4 +137,8 @@ def test_health_and_metrics_tell_the_truth(house: House) -> None:
     metrics = httpx.get(house.url + "/metrics").text
     assert 'cartera_events_total{outcome="applied",service="profile",type="purchase.completed"}' in metrics
     assert "cartera_lag_records" in metrics
+    assert re.search(r'cartera_class_changes_total\{cause="time",segmentation="seconds"\} 1\d\d\d', metrics)
+    assert re.search(r'cartera_messages_total\{channel="\w+",state="\w+"\} \d', metrics)
+    assert re.search(r"cartera_timers_late_seconds_count [1-9]", metrics)
+    assert "cartera_timers_due 0.0" in metrics
     assert json.dumps("ana@example.com") not in house.printed()

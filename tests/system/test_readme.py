@@ -20,14 +20,15 @@ def blocks() -> list[str]:
 def test_every_command_of_the_readme_works_as_it_stands(build_house: Callable[..., House], tmp_path: Path) -> None:
     house = build_house().start()
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    assert len(blocks()) == 3
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    assert len(blocks()) == 4
     script = "set -euo pipefail\n" + "\necho; echo ----\n".join(blocks())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CARTERA_")}
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    first, second, third = done.stdout.split("\n----\n")
+    first, second, third, fourth = done.stdout.split("\n----\n")
     answers = [json.loads(line) for line in re.findall(r"\{.*?\}(?=\{\"|\s*$)", first.replace("\n", ""))]
     assert answers[0]["results"] == [{"index": 0, "id": "1001", "status": "accepted"}]
     assert '"revenue":{"EUR":"49.90"}' in first.replace(": ", ":")
@@ -37,6 +38,7 @@ def test_every_command_of_the_readme_works_as_it_stands(build_house: Callable[..
     assert "segmentation loyal: previewed" in third
     assert "segmentation loyal: applied" in third
     assert '"segmentation":"loyal"' in third.replace(": ", ":")
+    assert "imported: 5 rows, 3 events" in fourth
     assert house.stop() == 0
 
 

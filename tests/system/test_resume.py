@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.postgres import Schemas
 from tests.system.house import House, eventually
 from tests.system.state import compare
 
@@ -62,8 +63,7 @@ def test_stopped_twice_and_started_again(
     assert compare(undisturbed[0], house.folder, undisturbed[1]) == []
 
 
-def test_killed_at_random(undisturbed: tuple[Path, int], build_house: Callable[..., House]) -> None:
-    house = build_house(sample=True)
+def killed_at_random(house: House) -> None:
     prepare(house.folder)
     chance = random.Random(17)
     for _ in range(KILLS):
@@ -72,4 +72,18 @@ def test_killed_at_random(undisturbed: tuple[Path, int], build_house: Callable[.
         house.kill()
     house.start()
     finish(house)
+
+
+def test_killed_at_random(undisturbed: tuple[Path, int], build_house: Callable[..., House]) -> None:
+    house = build_house(sample=True)
+    killed_at_random(house)
     assert compare(undisturbed[0], house.folder, undisturbed[1]) == []
+
+
+@pytest.mark.postgres
+def test_killed_at_random_on_postgres(
+    undisturbed: tuple[Path, int], build_house: Callable[..., House], postgres: Schemas
+) -> None:
+    house = build_house("server", environment=postgres.for_a_platform(), sample=True)
+    killed_at_random(house)
+    assert compare(undisturbed[0], postgres.url, undisturbed[1]) == []

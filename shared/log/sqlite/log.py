@@ -14,6 +14,7 @@ from shared.events.outgoing import Outgoing
 from shared.log import Position, Record, Told, TopicPartition
 from shared.log.sqlite import file
 from shared.log.sqlite.batch import Headers, Row, partition_of
+from shared.log.sqlite.blackening import blacken
 from shared.log.sqlite.consumer import SqliteConsumer
 from shared.log.sqlite.news import News, Watcher
 from shared.log.sqlite.writer import Request, Topic, Writer
@@ -33,6 +34,7 @@ class SqliteLog:
 
     def __init__(self, path: Path, partitions: Mapping[str, int] | int, clock: Callable[[], int]) -> None:
         file.create(path)
+        self._path = path
         self._partitions = partitions
         self._news = News()
         self._watcher = Watcher(path, self._news)
@@ -110,6 +112,10 @@ class SqliteLog:
         groups = (await self._read(lambda connection: file.read_told(connection, topic))).values()
         everywhere = set.intersection(*map(set, groups)) if groups else set()
         return await self.trim(topic, {p: min(group[p].offset for group in groups) for p in everywhere})
+
+    async def blacken(self, change: Callable[[Record], Record]) -> Mapping[str, int]:
+        """Rewrite records where they lie; what a consumer has read ahead it keeps until it has handed it over."""
+        return await asyncio.to_thread(blacken, self._path, change)
 
     async def ping(self) -> None:
         """Reads from the file."""

@@ -16,6 +16,7 @@ LARGEST_BODY = 4 * 1024 * 1024
 REQUEST_ID = "X-Request-Id"
 # Hexadecimal and long: nothing that could be a telephone number or a name.
 _FOREIGN_ID = re.compile(r"[0-9a-fA-F-]{20,36}")
+_NUL = b"%00"  # no text of PostgreSQL can hold it
 SECURITY_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -63,6 +64,8 @@ class _Exchange:
         try:
             if declared.isdecimal() and int(declared) > LARGEST_BODY:
                 raise _too_large()
+            if _NUL in self._scope["raw_path"] or _NUL in self._scope["query_string"]:
+                raise Problem(400, "bad_request", "an address must not hold the character NUL")
             await app(self._scope, self.receive, self.send)
         except Exception as error:
             problem = of_any(error)
@@ -96,7 +99,7 @@ class _Exchange:
 
 
 def _too_large() -> Problem:
-    return Problem(413, "payload_too_large", f"a request may have at most {LARGEST_BODY} bytes")
+    return Problem(413, "too_large", f"a request may have at most {LARGEST_BODY} bytes")
 
 
 def _complete(headers: MutableHeaders, request_id: str) -> None:

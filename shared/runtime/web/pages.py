@@ -20,6 +20,7 @@ CursorText = Annotated[str | None, Query(description="The `next_cursor` of the p
 """The parameter `cursor`; declare it as `cursor: CursorText = None`."""
 
 Part = str | int | None
+_LARGEST = (1 << 63) - 1
 T = TypeVar("T")
 
 
@@ -42,6 +43,8 @@ class Cursor:
         except (binascii.Error, msgspec.DecodeError, ValueError) as error:
             raise _invalid() from error
         if len(parts) != len(shape) or not all(isinstance(p, kind) for p, kind in zip(parts, shape, strict=True)):
+            raise _invalid()
+        if any("\x00" in part if isinstance(part, str) else abs(part or 0) > _LARGEST for part in parts):
             raise _invalid()
         return parts
 

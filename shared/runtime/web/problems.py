@@ -8,11 +8,10 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from shared.errors import Conflict, InvalidEvent, Unavailable
+from shared.events.storable import pointer
 
 MEDIA_TYPE = "application/problem+json"
 NAMESPACE = "urn:cartera:problem:"
@@ -24,7 +23,7 @@ CODES: Mapping[int, str] = {
     405: "method_not_allowed",
     406: "not_acceptable",
     409: "conflict",
-    413: "payload_too_large",
+    413: "too_large",
     415: "unsupported_media_type",
     422: "invalid",
     429: "rate_limited",
@@ -32,8 +31,7 @@ CODES: Mapping[int, str] = {
     503: "unavailable",
 }
 MOST_ERRORS = 100
-# Of SQLite's errors these mean that the file cannot be used at this moment; the others are faults of ours.
-_SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL", "SQLITE_READONLY")
+INVALID_PARAMETER = "invalid_parameter"
 
 
 class Problem(HTTPException):
@@ -74,11 +72,6 @@ def answer(problem: Problem) -> Response:
     return Response(content, problem.status_code, dict(problem.headers or {}), media_type=MEDIA_TYPE)
 
 
-def pointer(parts: Sequence[str | int]) -> str:
-    """A JSON Pointer: `("items", 0, "a/b")` is `/items/0/a~1b`."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-
-
 def of_http(error: HTTPException) -> Problem:
     """What the framework raises by itself: 404, 405 and the like."""
     if isinstance(error, Problem):
@@ -88,7 +81,10 @@ def of_http(error: HTTPException) -> Problem:
 
 
 def of_validation(error: RequestValidationError) -> Problem:
-    """A request that does not fit its declaration: each fault with its place, never with the value that was sent."""
+    """A request that does not fit its declaration: each fault with its place, never with the value that was sent.
+
+    A body of the wrong shape is a 422; a parameter that cannot be understood is a 400.
+    """
     errors: list[dict[str, str]] = []
     for fault in error.errors()[:MOST_ERRORS]:
         if fault["type"] == "json_invalid":
@@ -96,6 +92,9 @@ def of_validation(error: RequestValidationError) -> Problem:
         where, *path = fault["loc"]
         place = {"pointer": pointer(path)} if where == "body" else {"in": where, "parameter": ".".join(map(str, path))}
         errors.append({"detail": str(fault["msg"]), "code": str(fault["type"]), **place})
+    if all("parameter" in error for error in errors):
+        names = ", ".join(dict.fromkeys(error["parameter"] for error in errors))
+        return Problem(400, INVALID_PARAMETER, f"these parameters cannot be used: {names}", errors)
     return Problem(422, "invalid", "the request is not valid", errors)
 
 
@@ -111,16 +110,6 @@ def of_unavailable(error: Unavailable) -> Problem:
     return Problem(503, "unavailable", str(error), headers={"Retry-After": str(seconds)})
 
 
-def is_away(error: Exception) -> bool:
-    """Whether a database error means that the database cannot be used now, rather than that a statement is wrong."""
-    if isinstance(error, PoolTimeout):
-        return True
-    if not isinstance(error, OperationalError | InterfaceError):
-        return False
-    name = getattr(error.orig, "sqlite_errorname", None)
-    return name is None or str(name).startswith(_SQLITE_AWAY)
-
-
 def of_any(error: Exception) -> Problem:
     """The problem of whatever an endpoint raised."""
     match error:
@@ -134,8 +123,6 @@ def of_any(error: Exception) -> Problem:
             return of_unavailable(error)
         case Conflict():
             return Problem(409, "conflict", str(error))
-        case _ if is_away(error):
-            return of_unavailable(Unavailable("the database does not answer"))
     return Problem(500, "internal_error", "the server failed; the error was recorded")
 
 

@@ -1,0 +1,117 @@
+"""Kafka brokers for tests, from the jars of deploy/kafka: started, paused, killed and stopped by process id."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "kafka.sh"
+
+
+class NoBroker(Exception):
+    """No broker can be had here; the message says why and what to do."""
+
+
+class Cluster:
+    """One broker or three in a folder of their own."""
+
+    def __init__(self, folder: Path, brokers: int = 1) -> None:
+        self.folder = folder
+        self.brokers = brokers
+        self.port = _free_port(brokers)
+
+    @property
+    def url(self) -> str:
+        """The address for `CARTERA_LOG_URL`."""
+        return "kafka://" + ",".join(f"127.0.0.1:{self.port + i}" for i in range(self.brokers))
+
+    def start(self) -> "Cluster":
+        """Start those that do not run and wait until they answer. Raises NoBroker."""
+        done = self._script("start", "--brokers", str(self.brokers), "--port", str(self.port))
+        if done.returncode:
+            raise NoBroker(done.stderr.strip() or f"kafka.sh ended with {done.returncode}")
+        return self
+
+    def stop(self) -> None:
+        """Stop all of them in order."""
+        for number in range(1, self.brokers + 1):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                self.resume(number)
+        self._script("stop")
+
+    def pause(self, number: int = 1) -> None:
+        """Let a broker hang: connections stay open, nothing is answered."""
+        os.kill(self._pid(number), signal.SIGSTOP)
+
+    def resume(self, number: int = 1) -> None:
+        """Let it go on."""
+        os.kill(self._pid(number), signal.SIGCONT)
+
+    def kill(self, number: int = 1) -> None:
+        """End a broker without warning."""
+        pid = self._pid(number)
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+            time.sleep(0.02)
+
+    def _pid(self, number: int) -> int:
+        return int((self.folder / f"broker-{number}" / "pid").read_text())
+
+    def _script(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(SCRIPT), *arguments, "--dir", str(self.folder)]
+        environment = {**os.environ, "KAFKA_HEAP_MEGABYTES": "256"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """The address of a broker: of the one in CARTERA_TEST_KAFKA, else of one started here. Skips without one."""
+    given = os.environ.get("CARTERA_TEST_KAFKA")
+    if given:
+        yield given if given.startswith("kafka://") else f"kafka://{given}"
+    else:
+        with own(folder) as cluster:
+            yield cluster.url
+
+
+@contextmanager
+def own(folder: Path, brokers: int = 1) -> Iterator[Cluster]:
+    """Brokers of our own, which may be hurt. Without them the test is skipped, and in CI failed."""
+    cluster = Cluster(folder, brokers)
+    try:
+        try:
+            cluster.start()
+        except NoBroker as reason:
+            tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+            tell(f"{reason}; or set CARTERA_TEST_KAFKA")
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port(brokers: int) -> int:
+    """A port that is free, and with it those of the other brokers and of the controllers (ten above)."""
+    for _ in range(100):
+        with closing(socket.socket()) as sock:
+            sock.bind(("127.0.0.1", 0))
+            base: int = sock.getsockname()[1]
+        if base < 65000 and all(_is_free(base + add + i) for add in (0, 10) for i in range(brokers)):
+            return base
+    raise NoBroker("no free ports were found")
+
+
+def _is_free(port: int) -> bool:
+    with closing(socket.socket()) as sock:
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
