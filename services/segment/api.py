@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from asyncio import to_thread
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,16 +10,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.segment import definitions, explaining, queries
+from services.segment import definitions, explaining, previewing, queries
 from services.segment.attributes import describe
 from services.segment.definition import DefinitionError
+from services.segment.present import present
 from shared.events.envelope import Event, encode
 from shared.events.times import from_ms, rfc3339, whole_ms
 from shared.runtime.service import Context
-from shared.runtime.web import Cursor, CursorText, Limit, Problem, needs
+from shared.runtime.web import Cursor, CursorText, Limit, Problem, exact_query, needs
 
-READ = [Depends(needs("read"))]
-ADMIN = [Depends(needs("admin"))]
+READ = [Depends(needs("read")), Depends(exact_query)]
+ADMIN = [Depends(needs("admin")), Depends(exact_query)]
 Document = Annotated[dict[str, Any], Body()]
 
 
@@ -57,32 +59,42 @@ def _definition_paths(routes: APIRouter, context: Context) -> None:
 
 def _change_paths(routes: APIRouter, context: Context) -> None:
     @routes.put("/v1/segmentations/{name}", dependencies=ADMIN, summary="Put a definition in force")
-    def put(name: str, document: Document, response: Response) -> dict[str, Any]:
-        try:
-            created = definitions.put(context.engine, name, document, context.clock())
-        except DefinitionError as error:
-            raise _wrong(error) from error
+    async def put(name: str, document: Document, response: Response) -> dict[str, Any]:
+        now = await present(context)
+        created, shown = await to_thread(_put, context, name, document, now)
         context.nudge()
         response.status_code = 201 if created else 200
-        with context.engine.connect() as connection:
-            row = next(row for row in queries.definitions(connection) if row["name"] == name)
-            return _shown(row, definitions.building(connection))
+        return shown
 
     @routes.delete("/v1/segmentations/{name}", dependencies=ADMIN, status_code=204, summary="Take a definition away")
-    def delete(name: str) -> None:
-        if not definitions.drop(context.engine, name, context.clock()):
+    async def delete(name: str) -> None:
+        if not await to_thread(definitions.drop, context.engine, name, await present(context)):
             raise _unknown(name)
         context.nudge()
 
     @routes.post(
         "/v1/segmentations/preview", dependencies=READ, summary="Sizes and moves of a definition; nothing is saved"
     )
-    def preview(document: Document) -> dict[str, Any]:
-        try:
-            with context.engine.connect() as connection:
-                return definitions.preview(connection, document, context.clock())
-        except DefinitionError as error:
-            raise _wrong(error) from error
+    async def preview(document: Document) -> dict[str, Any]:
+        return await to_thread(_preview, context, document, await present(context))
+
+
+def _put(context: Context, name: str, document: dict[str, Any], now: datetime) -> tuple[bool, dict[str, Any]]:
+    try:
+        created = definitions.put(context.engine, name, document, now)
+    except DefinitionError as error:
+        raise _wrong(error) from error
+    with context.engine.connect() as connection:
+        row = next(row for row in queries.definitions(connection) if row["name"] == name)
+        return created, _shown(row, definitions.building(connection))
+
+
+def _preview(context: Context, document: dict[str, Any], now: datetime) -> dict[str, Any]:
+    try:
+        with context.engine.connect() as connection:
+            return previewing.preview(connection, document, now)
+    except DefinitionError as error:
+        raise _wrong(error) from error
 
 
 def _population_paths(routes: APIRouter, context: Context) -> None:
@@ -124,17 +136,10 @@ def _population_paths(routes: APIRouter, context: Context) -> None:
 
 def _customer_paths(routes: APIRouter, context: Context) -> None:
     @routes.get("/v1/profiles/{profile_id}/classes", dependencies=READ, summary="A customer's classes, and why")
-    def classes(profile_id: str, at: datetime | None = None) -> dict[str, Any]:
-        moment = whole_ms(at if at is None or at.tzinfo else at.replace(tzinfo=UTC)) if at else context.clock()
-        with context.engine.connect() as connection:
-            customer = queries.customer_of(connection, profile_id)
-            if customer is None:
-                raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
-            if at is None:
-                shown = explaining.current(connection, customer, moment)
-            else:
-                shown = explaining.past(queries.classes_at(connection, profile_id, moment))
-        return {"profile_id": profile_id, "at": rfc3339(moment), "classes": shown}
+    async def classes(profile_id: str, at: datetime | None = None) -> dict[str, Any]:
+        now = await present(context)
+        asked = whole_ms(at if at.tzinfo else at.replace(tzinfo=UTC)) if at else now
+        return await to_thread(_classes, context, profile_id, asked if asked < now else None, now)
 
     @routes.get("/v1/profiles/{profile_id}/classes/history", dependencies=READ, summary="A customer's class changes")
     def history(profile_id: str, limit: Limit = 100, cursor: CursorText = None) -> dict[str, Any]:
@@ -149,6 +154,15 @@ def _customer_paths(routes: APIRouter, context: Context) -> None:
             "changes": [_json(change) for _, change in rows],
             "next_cursor": Cursor.encode([rows[-1][0]]) if more else None,
         }
+
+
+def _classes(context: Context, profile_id: str, past: datetime | None, now: datetime) -> dict[str, Any]:
+    with context.engine.connect() as connection:
+        customer = queries.customer_of(connection, profile_id)
+        if customer is None:
+            raise Problem(404, "not_found", f"No customer {profile_id} is known here.")
+        shown = explaining.classes(connection, customer, past or max(now, customer.as_of))
+    return {"profile_id": profile_id, "at": rfc3339(past or now), "classes": shown}
 
 
 def _feed_paths(routes: APIRouter, context: Context) -> None:
@@ -179,10 +193,10 @@ async def _events(request: Request, context: Context, position: int | None) -> A
             return queries.changes_after(connection, place, 500)
 
     if position is None:
-        position = await asyncio.to_thread(lambda: definitions.newest_change(context.engine))
+        position = await to_thread(lambda: definitions.newest_change(context.engine))
     yield "retry: 2000\n\n"
     for turn in range(2400):
-        rows = await asyncio.to_thread(read, position)
+        rows = await to_thread(read, position)
         for seq, change in rows:
             yield f"id: {Cursor.encode([seq])}\nevent: segment.changed\ndata: {encode(change).decode()}\n\n"
             position = seq

@@ -6,16 +6,17 @@ whose value lies beyond its edges under the new numbers.
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, insert, or_, select
 
 from services.segment import measured, tables
-from services.segment.definition import Scale, needs, population
+from services.segment.customers import everybody
+from services.segment.definition import Scale, population
 from services.segment.definition.population import measured as measured_of
 from services.segment.ladder import NOWHERE, Memory, edges
-from services.segment.model import Population, Recheck, Ruleset
+from services.segment.model import Population, Recheck, Ruled, Ruleset
 from services.segment.population import Company, load_population, load_ruleset, save_company
-from services.segment.queries import everybody
 from shared.events.money import exponent
 from shared.events.times import from_ms
 
@@ -26,7 +27,7 @@ SLACK = 1e-9
 
 def wanted(ruleset: Ruleset) -> frozenset[str]:
     """All numbers of the population that the definitions in force need."""
-    return frozenset[str]().union(*(needs(rule.definition) for rule in ruleset.rules))
+    return frozenset[str]().union(*(rule.needs for rule in ruleset.rules))
 
 
 def close(connection: Connection, company: Company, day: int) -> Sequence[Recheck]:
@@ -46,8 +47,7 @@ def begin(connection: Connection, company: Company, day: int, at_ms: int) -> Seq
     """Close a day without a day before it: measured from all buckets."""
     company.closed_day = day
     for attribute in company.measured:
-        if measured.window(attribute) is not None:
-            measured.rebuild(connection, attribute, day)
+        measured.rebuild(connection, attribute, day)
     return _measure(connection, company, at_ms)
 
 
@@ -63,7 +63,7 @@ def _measure(connection: Connection, company: Company, at_ms: int) -> Sequence[R
     company.dirty = False
     company.again_at = at_ms
     save_company(connection, company)
-    names = set(_candidates(connection, ruleset, now, former, scale, at_ms))
+    names = set(_candidates(connection, ruleset, company, (now, former), at_ms))
     if now and not former:
         names |= {customer.profile_id for customer in everybody(connection) if customer.facts is not None}
     return [Recheck(profile_id=name, at=from_ms(at_ms)) for name in sorted(names)]
@@ -79,25 +79,27 @@ def _keep(connection: Connection, day: int, numbers: Population) -> None:
 
 
 def _candidates(
-    connection: Connection, ruleset: Ruleset, now: Population, former: Population, scale: int, at_ms: int
+    connection: Connection, ruleset: Ruleset, company: Company, numbers: tuple[Population, Population], at_ms: int
 ) -> Iterator[str]:
+    now, former = numbers
     if not former:
         return
+    minor = 10 ** exponent(company.currency)
     for rule in ruleset.rules:
         definition = rule.definition
-        unit = _unit(definition.scale, now, scale) if definition.scale is not None else None
-        if definition.scale is not None and unit is not None:
-            if not _unit(definition.scale, former, scale):
+        unit = _unit(definition.scale, now, minor) if definition.scale is not None else None
+        if unit is not None:
+            if definition.scale is not None and not _unit(definition.scale, former, minor):
                 yield from _classless(connection, definition.name)
-            yield from _beyond_edges(connection, definition.name, definition.scale, now, *unit)
-        elif any(now.get(need) != former.get(need) for need in needs(definition)):
+            yield from _beyond_edges(connection, rule, now, company.closed_day or 0, unit)
+        elif any(now.get(need) != former.get(need) for need in rule.needs):
             yield from _turned(connection, definition.name, definition.scale, now, at_ms)
 
 
 def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None:
     """The measured attribute behind a scale and how much of it is one unit of the scale; None when there is none."""
     name = scale.attribute.name
-    if scale.borders(now) is None:
+    if scale.borders(now) is None or name == measured.GAP:
         return None
     if scale.fixed is None:
         return name, float(minor if name.startswith("revenue_") else 1)
@@ -111,40 +113,57 @@ def _unit(scale: Scale, now: Population, minor: int) -> tuple[str, float] | None
 def _classless(connection: Connection, segmentation: str) -> Iterator[str]:
     """Those who stand nowhere yet: they are looked at when the numbers appear for the first time."""
     member = tables.membership
-    return _names(
-        connection,
-        select(member.c.profile_id).where((member.c.segmentation == segmentation) & member.c["class"].is_(None)),
-    )
+    query = select(member.c.profile_id).where((member.c.segmentation == segmentation) & member.c["class"].is_(None))
+    yield from connection.execute(query).scalars()
 
 
 def _beyond_edges(
-    connection: Connection, segmentation: str, scale: Scale, now: Population, attribute: str, unit: float
+    connection: Connection, rule: Ruled, now: Population, closed_day: int, unit: tuple[str, float]
 ) -> Iterator[str]:
     """Those whose wish to move turns under the new borders: they wish otherwise than `pending` says."""
-    borders = scale.borders(now)
+    scale = rule.definition.scale
+    borders = scale.borders(now) if scale is not None else None
+    assert scale is not None
     assert borders is not None
-    member, rolling = tables.membership, tables.rolling
+    attribute, size = unit
+    joined, values = _with_values(attribute, closed_day)
+    member = tables.membership
+    turned = []
+    for place, name in enumerate(scale.ladder.classes):
+        low = borders.down[place - 1] * size if place > 0 else None
+        high = borders.up[place] * size if place < len(borders.up) else None
+        turned.append((member.c["class"] == name) & or_(*(_turns(value, low, high) for value in values)))
+    query = select(member.c.profile_id).select_from(joined)
+    query = query.where((member.c.segmentation == rule.definition.name) & or_(*turned))
+    yield from connection.execute(query).scalars()
+
+
+def _turns(value: ColumnElement[Any], low: float | None, high: float | None) -> ColumnElement[bool]:
+    pending = tables.membership.c.pending
+    beyond = [value < low * (1 + SLACK)] if low is not None else []
+    beyond += [value >= high * (1 - SLACK)] if high is not None else []
+    turned = [and_(pending == 0, or_(*beyond))]
+    if high is not None:
+        turned.append(and_(pending == 1, value < high * (1 + SLACK)))
+    if low is not None:
+        turned.append(and_(pending == -1, value >= low * (1 - SLACK)))
+    return or_(*turned)
+
+
+def _with_values(attribute: str, closed_day: int) -> tuple[FromClause, list[ColumnElement[Any]]]:
+    """Memberships with the value as of the last close, and with that of today when today counts already."""
+    member, rolling, bucket = tables.membership, tables.rolling, tables.feature_day
     joined = member.outerjoin(
         rolling, (rolling.c.profile_id == member.c.profile_id) & (rolling.c.attribute == attribute)
     )
     value = func.coalesce(rolling.c.value, 0)
-    query = select(member.c.profile_id).select_from(joined).where(member.c.segmentation == segmentation)
-    for place, name in enumerate(scale.ladder.classes):
-        low = borders.down[place - 1] * unit if place > 0 else None
-        high = borders.up[place] * unit if place < len(borders.up) else None
-        down = [value < low * (1 + SLACK)] if low is not None else []
-        up = [value >= high * (1 - SLACK)] if high is not None else []
-        turned = [and_(member.c.pending == 0, or_(*down, *up))]
-        if high is not None:
-            turned.append(and_(member.c.pending == 1, value < high * (1 + SLACK)))
-        if low is not None:
-            turned.append(and_(member.c.pending == -1, value >= low * (1 - SLACK)))
-        yield from _names(connection, query.where((member.c["class"] == name) & or_(*turned)))
-
-
-def _names(connection: Connection, query: Select[str]) -> Iterator[str]:
-    for (name,) in connection.execute(query):
-        yield name
+    held = measured.window(attribute)
+    if held is None:
+        return joined, [value]
+    total = func.sum(bucket.c[held.column]).label("total")
+    since = select(bucket.c.profile_id, total).where(bucket.c.day > closed_day).group_by(bucket.c.profile_id).subquery()
+    joined = joined.outerjoin(since, since.c.profile_id == member.c.profile_id)
+    return joined, [value, value + func.coalesce(since.c.total, 0)]
 
 
 def _turned(

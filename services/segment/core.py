@@ -1,13 +1,14 @@
 """How classes change, and what is worth telling. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import msgspec
 
 from services.segment.attributes import facts_of
-from services.segment.definition import Result, classify
+from services.segment.attributes.facts import DAY_MS
+from services.segment.definition import Look, Result, classify, why
 from services.segment.feed import as_event
 from services.segment.model import (
     Customer,
@@ -19,7 +20,6 @@ from services.segment.model import (
     Recheck,
     Refresh,
     Ruled,
-    Ruleset,
     Seen,
     SegmentEvent,
     State,
@@ -65,8 +65,9 @@ def _seen(state: State, seen: Seen) -> State:
     if customer is not None and profile.version <= customer.profile_version:
         return state
     changes: _Changes = []
+    standards = _of(state)
     if customer is not None:
-        customer = _fire(customer, seen.at, state.ruleset, state.population, changes)
+        customer = _fire(_renewed(customer, state, changes), to_ms(seen.at), standards, changes)
     customer = Customer(
         profile_id=profile.profile_id,
         profile_version=profile.version,
@@ -79,7 +80,7 @@ def _seen(state: State, seen: Seen) -> State:
         held_by=seen.history or (customer.held_by if customer else None),
         part=seen.part,
     )
-    customer = _evaluate(customer, seen.cause, state.ruleset, state.population, changes, seen.cause_event)
+    customer = _evaluate(customer, seen.cause, standards, changes, seen.cause_event)
     return _with(state, customer, changes, seen.history)
 
 
@@ -91,7 +92,7 @@ def _gone(state: State, gone: Gone) -> State:
     changes: _Changes = []
     if removal.reason == "erasure":
         customer = msgspec.structs.replace(customer, shown={})
-    customer = _fire(customer, removal.time, state.ruleset, state.population, changes)
+    customer = _fire(_renewed(customer, state, changes), to_ms(removal.time), _of(state), changes)
     customer = _leave(customer, customer.memberships, max(removal.time, customer.as_of), removal.reason, changes)
     customer = msgspec.structs.replace(
         customer, facts=None, due_at=None, shown={}, profile_version=max(removal.version, customer.profile_version)
@@ -100,11 +101,11 @@ def _gone(state: State, gone: Gone) -> State:
 
 
 def _due(state: State, due: Due) -> State:
-    customer = state.customer
-    if customer is None or customer.facts is None or customer.due_at is None or customer.due_at > to_ms(due.until):
+    customer, until = state.customer, to_ms(due.until)
+    if customer is None or customer.facts is None or customer.due_at is None or customer.due_at > until:
         return state
     changes: _Changes = []
-    customer = _fire(customer, due.until, state.ruleset, state.population, changes)
+    customer = _fire(customer, until, _of(state), changes)
     return _with(state, customer, changes, customer.held_by)
 
 
@@ -113,9 +114,19 @@ def _recheck(state: State, recheck: Recheck) -> State:
     if customer is None or customer.facts is None:
         return state
     changes: _Changes = []
-    customer = _evaluate(_at(customer, recheck.at), "time", state.ruleset, state.former, changes)
-    customer = _evaluate(customer, "population", state.ruleset, state.population, changes)
+    standards = _of(state)
+    # First what time alone brings, under the numbers before; a definition that needs others has no answer under them.
+    rules = [r for r in standards.rules if r.needs <= state.former.keys() or not _placed(customer, r.definition.name)]
+    before = standards._replace(rules=rules, population=state.former)
+    customer = _at(_fire(customer, to_ms(recheck.at) - 1, before, changes), recheck.at)
+    customer = _evaluate(customer, "time", before, changes)
+    customer = _evaluate(customer, "population", standards, changes)
     return _with(state, customer, changes, customer.held_by)
+
+
+def _placed(customer: Customer, name: str) -> bool:
+    held = customer.memberships.get(name)
+    return held is not None and held.class_ is not None
 
 
 def _refresh(state: State) -> State:
@@ -123,16 +134,44 @@ def _refresh(state: State) -> State:
     if customer is None or customer.ruleset == state.ruleset.version:
         return state
     changes: _Changes = []
-    ruleset = state.ruleset
-    moment = max([customer.as_of, *(rule.applied_at for rule in ruleset.rules if _is_new(customer, rule))])
-    if customer.facts is not None and customer.held_by is None:
-        customer = _fire(customer, moment, ruleset, state.population, changes)
-    dropped = {name: m for name, m in customer.memberships.items() if name in ruleset.dropped}
-    customer = _leave(customer, dropped, moment, "definition", changes)
-    customer = msgspec.structs.replace(customer, ruleset=ruleset.version)
-    if customer.facts is not None:
-        customer = _evaluate(_at(customer, moment), "definition", ruleset, state.population, changes)
+    customer = _renewed(customer, state, changes)
     return _with(state, customer, changes, customer.held_by)
+
+
+def _renewed(customer: Customer, state: State, changes: _Changes) -> Customer:
+    """The customer under the definitions of today: each came or went at its own moment, and so do the classes.
+
+    History keeps its own time: whom an open import holds, they meet where he stands.
+    """
+    ruleset = state.ruleset
+    if customer.ruleset == ruleset.version:
+        return customer
+    if customer.facts is not None:
+        coming = {rule.definition.name: rule.applied_at for rule in ruleset.rules if _is_new(customer, rule)}
+        going = {name: at for name, at in ruleset.dropped.items() if _placed(customer, name)}
+        stands, held = customer.as_of, customer.held_by is not None
+        for moment in sorted({stands if held else max(at, stands) for at in (*coming.values(), *going.values())}):
+            ahead = {name for name, at in coming.items() if at > moment and not held}
+            left = [name for name, at in going.items() if at <= moment or held]
+            customer = _turned(customer, state, moment, (ahead, left), changes)
+    return msgspec.structs.replace(customer, ruleset=ruleset.version)
+
+
+def _turned(
+    customer: Customer,
+    state: State,
+    moment: datetime,
+    moves: tuple[Collection[str], Collection[str]],
+    changes: _Changes,
+) -> Customer:
+    """The customer after definitions turned at a moment: those `ahead` have not come yet, those `left` are gone."""
+    ahead, left = moves
+    standards = _of(state)
+    rules = [rule for rule in standards.rules if rule.definition.name not in ahead]
+    settled = [rule for rule in rules if not _is_new(customer, rule)]
+    customer = _at(_fire(customer, to_ms(moment), standards._replace(rules=settled), changes), moment)
+    customer = _leave(customer, {n: customer.memberships[n] for n in left}, customer.as_of, "definition", changes)
+    return _evaluate(customer, "definition", standards._replace(rules=rules), changes)
 
 
 def _is_new(customer: Customer, rule: Ruled) -> bool:
@@ -140,51 +179,61 @@ def _is_new(customer: Customer, rule: Ruled) -> bool:
     return held is None or held.definition_version != rule.version
 
 
+class _Standards(NamedTuple):
+    """What customers are held against."""
+
+    rules: Sequence[Ruled]
+    population: Population
+    closed_day: int | None
+
+
+def _of(state: State) -> _Standards:
+    return _Standards(state.ruleset.rules, state.population, state.closed_day)
+
+
 def _with(state: State, customer: Customer, changes: _Changes, history: str | None) -> State:
     return msgspec.structs.replace(state, customer=customer, changes=tuple(changes), history=history)
 
 
 def _at(customer: Customer, moment: datetime) -> Customer:
-    return msgspec.structs.replace(customer, as_of=max(moment, customer.as_of))
+    return msgspec.structs.replace(customer, as_of=moment) if moment > customer.as_of else customer
 
 
-def _fire(customer: Customer, until: datetime, ruleset: Ruleset, population: Population, changes: _Changes) -> Customer:
-    """Evaluate at every due moment up to `until`, each as of itself: the delay of a timer leaves no trace."""
-    limit = to_ms(until)
-    while customer.facts is not None and customer.due_at is not None and customer.due_at <= limit:
+def _fire(customer: Customer, until: int, standards: _Standards, changes: _Changes) -> Customer:
+    """Evaluate at every due moment up to `until` (ms), each as of itself: the delay of a timer leaves no trace."""
+    while customer.facts is not None and customer.due_at is not None and customer.due_at <= until:
         moment = customer.due_at
-        customer = _evaluate(_at(customer, from_ms(moment)), "time", ruleset, population, changes)
+        customer = _evaluate(_at(customer, from_ms(moment)), "time", standards, changes)
         if customer.due_at is not None and customer.due_at <= moment:
             raise AssertionError(f"a timer must move on: {moment} gave {customer.due_at}")
     return customer
 
 
 def _evaluate(
-    customer: Customer,
-    cause: str,
-    ruleset: Ruleset,
-    population: Population,
-    changes: _Changes,
-    cause_event: CauseEvent | None = None,
+    customer: Customer, cause: str, standards: _Standards, changes: _Changes, cause_event: CauseEvent | None = None
 ) -> Customer:
     """Classify under every definition as of `customer.as_of`; appends what changed."""
     assert customer.facts is not None
-    memberships = dict(customer.memberships)
+    memberships = customer.memberships
     due: int | None = None
-    at = customer.as_of
-    for rule in ruleset.rules:
-        name = rule.definition.name
-        held = memberships.get(name)
-        result = classify(rule.definition, held.memory if held else None, customer.facts, at, population, drift=False)
+    at = to_ms(customer.as_of)
+    look = Look(customer.facts, at, standards.population)
+    # The close of each day sees to values that drift; where it has passed already, timers do.
+    drift = standards.closed_day is not None and at < (standards.closed_day + 1) * DAY_MS
+    for rule in standards.rules:
+        held = memberships.get(rule.definition.name)
+        result = classify(rule.definition, held.memory if held else None, look, drift=drift)
         if result.next_due_ms is not None and (due is None or result.next_due_ms < due):
             due = result.next_due_ms
-        after = _membership(held, result, at, rule)
+        after = _membership(held, result, customer.as_of, rule)
         if after is held:
             continue
-        memberships[name] = after
-        if after.class_ != (held.class_ if held else None):
+        memberships = {**memberships, rule.definition.name: after}
+        before = held.class_ if held else None
+        if after.class_ != before:
+            reason = why(rule.definition, result, look, before)
             change = _change(customer, rule, held, after, _cause(cause, held, rule))
-            changes.append(msgspec.structs.replace(change, cause_event=cause_event, evidence=dict(result.evidence)))
+            changes.append(msgspec.structs.replace(change, cause_event=cause_event, evidence=reason.values))
     return msgspec.structs.replace(customer, memberships=memberships, due_at=due)
 
 

@@ -1,7 +1,6 @@
-"""Definitions in the database: put in force, taken away, tried out."""
+"""Definitions in the database: put in force and taken away."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import resources
@@ -10,11 +9,10 @@ from typing import Any
 import yaml
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from services.segment import measured, queries, tables
+from services.segment import features, measured, queries, tables
 from services.segment.closing import wanted
-from services.segment.definition import Definition, classify, needs, parse, population, to_dict
+from services.segment.definition import Definition, DefinitionError, parse, population, to_dict
 from services.segment.definition.population import measured as measured_of
-from services.segment.model import Customer
 from services.segment.population import (
     Company,
     load_company,
@@ -23,20 +21,24 @@ from services.segment.population import (
     load_ruleset,
     save_company,
 )
-from services.segment.queries import everybody
+from shared.database import put as put_rows
 from shared.database import transaction
 from shared.events.money import exponent
 from shared.events.times import to_ms
 
 SHOWN_ONLY = ("name", "version", "applied_at", "state")
-SAMPLE = 10
 
 
-def start(connection: Connection, currency: str, now: datetime) -> None:
-    """First start: the company row and the shipped definitions."""
+def start(connection: Connection, currency: str, now: datetime, *, by_events: bool = False) -> None:
+    """Every start: whose time counts. The first: the company row and the shipped definitions."""
     if connection.execute(select(tables.company.c.id)).first() is not None:
+        company = load_company(connection)
+        if company.by_events != by_events:
+            company.by_events = by_events
+            save_company(connection, company)
+        features.fill(connection)
         return
-    more = json.dumps({"measured": [], "currency": currency, "again_at": 0})
+    more = json.dumps({"measured": [], "currency": currency, "again_at": 0, "by_events": by_events})
     connection.execute(insert(tables.company).values(id=1, ruleset=0, closed_day=None, dirty=0, more=more))
     for document in shipped():
         _put(connection, parse(document), now)
@@ -59,7 +61,9 @@ def read(document: Mapping[str, Any], name: str | None = None) -> Definition:
 
 def put(engine: Engine, name: str, document: Mapping[str, Any], now: datetime) -> bool:
     """Put a definition in force for all events from now on; its back-fill follows. Whether the name is new."""
-    definition = read({**document, "segmentation": name}, name)
+    definition = read(document, name)
+    if definition.name != name:
+        raise DefinitionError(f"is {definition.name}, but the address says {name}", "/segmentation")
     with transaction(engine) as connection:
         return _put(connection, definition, now)
 
@@ -70,13 +74,10 @@ def _put(connection: Connection, definition: Definition, now: datetime) -> bool:
     row = connection.execute(select(table).where(table.c.name == definition.name)).one_or_none()
     if row is not None and row.body == body and not row.dropped:
         return False
-    values = {"applied_at": to_ms(now), "dropped": 0, "body": body}
-    if row is None:
-        connection.execute(insert(table).values(name=definition.name, version=1, **values))
-    else:
-        connection.execute(
-            update(table).where(table.c.name == definition.name).values(version=row.version + 1, **values)
-        )
+    version = row.version + 1 if row is not None else 1
+    kept = {"name": definition.name, "version": version, "applied_at": to_ms(now), "body": body}
+    put_rows(connection, table, [{**kept, "dropped": 0}])
+    put_rows(connection, tables.past_definition, [kept])
     _changed(connection)
     return row is None or bool(row.dropped)
 
@@ -104,8 +105,6 @@ def _changed(connection: Connection) -> None:
     scale = 10 ** exponent(company.currency)
     for attribute in sorted(set(company.measured) - before):
         measured.rebuild(connection, attribute, company.closed_day)
-        if measured.window(attribute) is None:
-            measured.fill(connection, attribute, everybody(connection))
     if set(company.measured) - before and company.closed_day is not None:
         _measure_now(connection, company, scale)
     save_company(connection, company)
@@ -139,55 +138,3 @@ def newest_change(engine: Engine) -> int:
     """The place of the newest change in the feed."""
     with engine.connect() as connection:
         return connection.execute(select(func.max(tables.change.c.seq))).scalar() or 0
-
-
-def preview(connection: Connection, document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """What a definition would do with everybody as of now: sizes, moves against the one in force, a sample."""
-    definition = read(document, "preview")
-    company = load_company(connection)
-    numbers = _numbers_for(connection, definition, company)
-    sizes: Counter[str] = Counter()
-    moves: Counter[tuple[str | None, str | None]] = Counter()
-    sample: list[dict[str, Any]] = []
-    for customer in everybody(connection):
-        if customer.facts is None:
-            continue
-        result = classify(definition, _memory(customer, definition), customer.facts, now, numbers)
-        held = customer.memberships.get(definition.name)
-        before = held.class_ if held else None
-        if result.class_ is not None:
-            sizes[result.class_] += 1
-        if before != result.class_:
-            moves[(before, result.class_)] += 1
-            if len(sample) < SAMPLE:
-                row = {"profile_id": customer.profile_id, "from": before, "to": result.class_}
-                sample.append({**row, "evidence": result.evidence, "customer": customer.shown})
-    total = sum(sizes.values())
-    return {
-        "total": total,
-        "classes": [
-            {"class": n, "count": sizes[n], "share": sizes[n] / total if total else 0.0} for n in definition.classes
-        ],
-        "moves": [{"from": a, "to": b, "count": count} for (a, b), count in moves.most_common()],
-        "sample": sample,
-    }
-
-
-def _memory(customer: Customer, definition: Definition) -> Any:
-    held = customer.memberships.get(definition.name)
-    return held.memory if held else None
-
-
-def _numbers_for(connection: Connection, definition: Definition, company: Company) -> Mapping[str, float]:
-    known = load_population(connection)
-    missing = {need for need in needs(definition) if need not in known}
-    if not missing:
-        return known
-    read_values: dict[str, list[float]] = {name: [] for name in measured_of(missing)}
-    at = ((company.closed_day or 0) + 1) * 86_400_000
-    for customer in everybody(connection):
-        for name, values in read_values.items():
-            value = measured.value_of(name, customer, at)
-            if value is not None:
-                values.append(value)
-    return {**known, **population(read_values, missing)}

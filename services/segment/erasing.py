@@ -14,7 +14,15 @@ from shared.events.outgoing import Outgoing
 from shared.events.profiles import Removal
 from shared.events.segments import SegmentChanged, decoder
 
-_WHOLE = (tables.customer, tables.due, tables.recheck, tables.membership, tables.feature_day, tables.rolling)
+_WHOLE = (
+    tables.customer,
+    tables.due,
+    tables.recheck,
+    tables.membership,
+    tables.features,
+    tables.feature_day,
+    tables.rolling,
+)
 
 
 def erase(connection: Connection, removals: Sequence[Removal], left: Sequence[SegmentChanged]) -> list[Outgoing]:

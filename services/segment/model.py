@@ -43,20 +43,24 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ruled(msgspec.Struct, frozen=True, kw_only=True):
-    """A definition in force: its version and since when."""
+    """A definition in force: its version, since when, and the numbers of the population that it needs."""
 
     definition: Definition
     version: int
     applied_at: datetime
+    needs: frozenset[str] = frozenset()
 
 
 class Ruleset(msgspec.Struct, frozen=True, kw_only=True):
-    """All definitions in force; `version` rises with every change of any of them. `currency` is the company's."""
+    """All definitions in force; `version` rises with every change of any of them. `currency` is the company's.
+
+    `dropped` are those taken away, with the moment.
+    """
 
     version: int
     currency: str
     rules: tuple[Ruled, ...]
-    dropped: tuple[str, ...] = ()
+    dropped: Mapping[str, datetime] = {}
 
 
 Population = Mapping[str, float]
@@ -64,12 +68,14 @@ Population = Mapping[str, float]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What one event touches. `former` is the population before the day that was just closed."""
+    """What one event touches. `former` is the population before the day that was just closed, `closed_day` the last
+    that is closed (days since 1970)."""
 
     customer: Customer | None
     ruleset: Ruleset
     population: Population
     former: Population
+    closed_day: int | None = None
     changes: tuple[SegmentChanged, ...] = ()
     history: str | None = None
     sequence: int = 0

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from services.segment import tables
-from services.segment.definition import parse
+from services.segment.definition import Definition, needs, parse
 from services.segment.model import Ruled, Ruleset
 from shared.database import guard
 from shared.events.times import from_ms
@@ -19,7 +19,8 @@ from shared.runtime.alignment import open_imports
 class Company:
     """The one row of company-wide state, and the open imports. Days are days since 1970 (UTC).
 
-    `measured` are the attributes the population is measured by, `again_at` (ms) when it was measured last.
+    `measured` are the attributes the population is measured by, `again_at` (ms) when it was measured last. `by_events`
+    tells that time is that of the events: it may stand still.
     """
 
     ruleset: int
@@ -29,6 +30,7 @@ class Company:
     measured: tuple[str, ...]
     currency: str
     again_at: int = 0
+    by_events: bool = False
     former: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -44,6 +46,7 @@ def load_company(connection: Connection) -> Company:
         measured=tuple(more["measured"]),
         currency=more["currency"],
         again_at=more["again_at"],
+        by_events=more.get("by_events", False),
     )
 
 
@@ -76,13 +79,14 @@ def save_company(connection: Connection, company: Company) -> None:
                     "measured": list(company.measured),
                     "currency": company.currency,
                     "again_at": company.again_at,
+                    "by_events": company.by_events,
                 }
             ),
         )
     )
 
 
-_rulesets: dict[tuple[str, int, str], Ruled] = {}
+_rulesets: dict[tuple[str, int, int, str], Ruled] = {}
 
 
 def load_ruleset(connection: Connection, company: Company) -> Ruleset:
@@ -92,20 +96,33 @@ def load_ruleset(connection: Connection, company: Company) -> Ruleset:
         version=company.ruleset,
         currency=company.currency,
         rules=tuple(_ruled(row) for row in rows if not row.dropped),
-        dropped=tuple(row.name for row in rows if row.dropped),
+        dropped={row.name: from_ms(row.applied_at) for row in rows if row.dropped},
     )
 
 
 def _ruled(row: Any) -> Ruled:
     # Compiling a definition is dear and its text never changes under one version: keep it.
-    key = (row.name, row.version, row.body)
+    key = (row.name, row.version, row.applied_at, row.body)
     if key not in _rulesets:
         if len(_rulesets) > 1000:
             _rulesets.clear()
+        definition = parse(json.loads(row.body))
         _rulesets[key] = Ruled(
-            definition=parse(json.loads(row.body)), version=row.version, applied_at=from_ms(row.applied_at)
+            definition=definition,
+            version=row.version,
+            applied_at=from_ms(row.applied_at),
+            needs=needs(definition),
         )
     return _rulesets[key]
+
+
+def load_definition(connection: Connection, name: str, version: int) -> Definition | None:
+    """A definition as it was in force under a version."""
+    table = tables.past_definition
+    body = connection.execute(
+        select(table.c.body).where((table.c.name == name) & (table.c.version == version))
+    ).scalar_one_or_none()
+    return parse(json.loads(body)) if body else None
 
 
 def load_population(connection: Connection) -> Mapping[str, float]:

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, tuple_
 
 from services.segment import tables
+from services.segment.customers import load_customers
 from services.segment.model import Customer
-from services.segment.store import decode_customer, load_customers
 from shared.events.envelope import Event, decode
 from shared.events.segments import SegmentChanged, decoder
-from shared.events.times import to_ms
 
 
 def customer_of(connection: Connection, profile_id: str) -> Customer | None:
@@ -71,32 +70,44 @@ def history(connection: Connection, profile_id: str, after: int, limit: int) -> 
     return [(row[0], decode(row[1])) for row in rows]
 
 
-def classes_at(connection: Connection, profile_id: str, at: datetime) -> dict[str, SegmentChanged]:
-    """The last change of each segmentation at a past moment."""
+class Turn(NamedTuple):
+    """The change that put a customer where he was, and the next one of the same segmentation if there was one."""
+
+    change: SegmentChanged
+    later: SegmentChanged | None
+
+
+def turns(connection: Connection, profile_id: str, at: datetime) -> list[tuple[str, Turn]]:
+    """By segmentation, how a customer came to where he was at a past moment; those where he was nowhere are absent."""
     table = tables.change
-    rows = connection.execute(
-        select(table.c.body)
-        .where((table.c.profile_id == profile_id) & (table.c.occurred_at <= to_ms(at)))
-        .order_by(table.c.seq)
-    )
-    last: dict[str, SegmentChanged] = {}
+    rows = connection.execute(select(table.c.body).where(table.c.profile_id == profile_id).order_by(table.c.seq))
+    found: dict[str, Turn] = {}
     for (body,) in rows:
         change = decoder.decode(decode(body).data)
-        last[change.segmentation] = change
-    return {name: change for name, change in last.items() if change.to is not None}
+        known = found.get(change.segmentation)
+        if change.occurred_at <= at:
+            found[change.segmentation] = Turn(change, None)
+        elif known is not None and known.later is None:
+            found[change.segmentation] = Turn(known.change, change)
+    return [(name, turn) for name, turn in sorted(found.items()) if turn.change.to is not None]
+
+
+def came_from(connection: Connection, customer: Customer) -> dict[str, str | None]:
+    """By segmentation, the class a customer was in before the one he is in."""
+    table = tables.change
+    newest = [(name, held.version) for name, held in customer.memberships.items()]
+    rows = connection.execute(
+        select(table.c.body).where(
+            (table.c.profile_id == customer.profile_id) & tuple_(table.c.segmentation, table.c.version).in_(newest)
+        )
+    )
+    changes = [decoder.decode(decode(body).data) for (body,) in rows]
+    return {change.segmentation: change.from_ for change in changes}
 
 
 def class_after(body: bytes) -> str | None:
     """The class that a stored change led to."""
     return decoder.decode(decode(body).data).to
-
-
-def everybody(connection: Connection) -> Any:
-    """All customers, streamed."""
-    query = select(tables.customer.c.body).order_by(tables.customer.c.profile_id)
-    rows = connection.execute(query, execution_options={"yield_per": 500})
-    for (body,) in rows:
-        yield decode_customer(body)
 
 
 def stale(connection: Connection, ruleset: int, parts: Collection[int], limit: int) -> list[str]:
@@ -129,16 +140,17 @@ def definitions(connection: Connection) -> list[dict[str, Any]]:
 
 
 __all__ = [
+    "Turn",
     "building",
+    "came_from",
     "changes_after",
     "class_after",
-    "classes_at",
     "counts",
     "customer_of",
     "definitions",
-    "everybody",
     "history",
     "members",
     "shown",
     "stale",
+    "turns",
 ]

@@ -10,6 +10,7 @@ from services.segment import definitions, timing
 from services.segment.api import router
 from services.segment.core import evolve, react
 from services.segment.model import Gone, Marked, Seen, SegmentEvent
+from services.segment.present import UPSTREAM, by_events
 from services.segment.store import load, save
 from services.segment.tables import metadata
 from services.segment.waiting import hold
@@ -91,7 +92,7 @@ def describe(event: SegmentEvent) -> tuple[str, datetime | None]:
 
 def start(connection: Connection, context: Context) -> None:
     """First start: the shipped definitions."""
-    definitions.start(connection, context.settings["currency"], context.clock())
+    definitions.start(connection, context.settings["currency"], context.clock(), by_events=by_events(context))
 
 
 SERVICE = Service(
@@ -111,7 +112,7 @@ SERVICE = Service(
     describe=describe,
     hold=hold,
     timers=Timers(next_due=timing.next_due, due=timing.due, overdue=timing.overdue),
-    upstream=(("profile", "interactions"),),
+    upstream=UPSTREAM,
     report=lambda work: work.confirmed,
     start=start,
 )

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, update
 
 from services.segment import tables
-from services.segment.attributes import Facts
+from services.segment.customers import encode_customer, load_customers
 from services.segment.erasing import erase
+from services.segment.features import save_features
 from services.segment.feed import as_event
-from services.segment.measured import Moved, follow
 from services.segment.model import (
     Customer,
     Due,
@@ -38,12 +38,8 @@ from shared.events.segments import SegmentChanged
 from shared.events.times import to_ms
 from shared.runtime.alignment import end
 
-DAY_MS = 86_400_000
 FEED = "feed"
 """What a writer of class changes has alone."""
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Customer)
 
 
 class Work:
@@ -78,6 +74,7 @@ class Work:
             ruleset=self.ruleset,
             population=self.population,
             former=self.former,
+            closed_day=self.company.closed_day,
         )
 
     def replace(self, before: State, after: State) -> None:
@@ -113,29 +110,14 @@ def load(connection: Connection, events: Sequence[SegmentEvent]) -> Work:
     return Work(load_customers(connection, names), ruleset, population, company)
 
 
-def load_customers(connection: Connection, names: Sequence[str]) -> dict[str, Customer]:
-    """Customers by profile id; those not known are absent."""
-    found: dict[str, Customer] = {}
-    for these in among(connection, tables.customer.c.profile_id, names):
-        rows = connection.execute(select(tables.customer.c.body).where(these))
-        for (body,) in rows:
-            customer = _decoder.decode(body)
-            found[customer.profile_id] = customer
-    return found
-
-
-def decode_customer(body: bytes) -> Customer:
-    """A stored customer."""
-    return _decoder.decode(body)
-
-
 def save(connection: Connection, work: Work) -> None:
     """Write what changed: customers, memberships, timers, history, day buckets, measured attributes, marks."""
     touched = [c for name, c in sorted(work.customers.items()) if work.loaded.get(name) is not c]
     _save_customers(connection, touched)
     _save_due(connection, work, touched)
     _save_memberships(connection, work, touched)
-    _save_features(connection, work, touched)
+    erased = {removal.profile_id for removal in work.erased}
+    save_features(connection, work.company, work.loaded, touched, erased)
     left = [change for change, _ in work.changes if change.cause == "erasure"]
     work.confirmed = erase(connection, work.erased, left)
     for mark in work.marks:
@@ -146,7 +128,7 @@ def save(connection: Connection, work: Work) -> None:
 
 def _save_customers(connection: Connection, touched: Sequence[Customer]) -> None:
     rows = [
-        {"profile_id": c.profile_id, "part": c.part, "ruleset": c.ruleset, "body": _encoder.encode(c)} for c in touched
+        {"profile_id": c.profile_id, "part": c.part, "ruleset": c.ruleset, "body": encode_customer(c)} for c in touched
     ]
     put(connection, tables.customer, rows)
 
@@ -207,35 +189,6 @@ def save_changes(connection: Connection, changes: Sequence[tuple[SegmentChanged,
         for c, history in changes
     ]
     put(connection, tables.change, rows, "refuse")
-
-
-def _save_features(connection: Connection, work: Work, touched: Sequence[Customer]) -> None:
-    moved: list[Moved] = []
-    rows = []
-    for c in touched:
-        before = work.loaded.get(c.profile_id)
-        if (
-            before is not None
-            and before.facts is not None
-            and c.facts is not None
-            and _same_days(before.facts, c.facts)
-        ):
-            continue
-        known = before.facts.buckets() if before is not None and before.facts is not None else {}
-        now = c.facts.buckets() if c.facts is not None else {}
-        for day in now.keys() | known.keys():
-            (count, revenue), (had, worth) = now.get(day, (0, 0)), known.get(day, (0, 0))
-            if (count, revenue) != (had, worth):
-                rows.append({"profile_id": c.profile_id, "day": day, "count": count, "revenue": revenue})
-                moved.append(Moved(c.profile_id, day, count - had, revenue - worth))
-    put(connection, tables.feature_day, rows)
-    follow(connection, work.company, work.loaded, touched, moved)
-
-
-def _same_days(one: Facts | None, other: Facts | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.revenues == other.revenues and one.counts == other.counts and one.days == other.days
 
 
 def _end(connection: Connection, name: str) -> None:

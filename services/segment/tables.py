@@ -1,7 +1,10 @@
 """The tables of the segment service."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     Index,
@@ -13,11 +16,12 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.types import TypeEngine
 
-from shared.database import PASSING, REWRITTEN
+from services.segment.rules import FEATURE_COLUMNS
+from shared.database import PASSING, REWRITTEN, serial
 
 metadata = MetaData()
-serial = Integer().with_variant(BigInteger, "postgresql")
 
 customer = Table(
     "customer",
@@ -91,6 +95,17 @@ definition = Table(
 )
 """The definitions in force, and the dropped ones, whose version numbers go on."""
 
+past_definition = Table(
+    "past_definition",
+    metadata,
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("applied_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    PrimaryKeyConstraint("name", "version"),
+)
+"""Every version of every definition that was ever in force: what a past change was decided by."""
+
 snapshot = Table(
     "snapshot",
     metadata,
@@ -120,10 +135,27 @@ feature_day = Table(
     Column("profile_id", String, nullable=False),
     Column("count", Integer, nullable=False),
     Column("revenue", BigInteger, nullable=False),
+    Column("interests", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("day", "profile_id"),
     sqlite_with_rowid=False,
 )
-"""Purchases and net revenue (minor units of the company currency) of one customer on one day."""
+"""Purchases, net revenue (minor units of the company currency) and interest events of one customer on one day."""
+
+_KINDS: dict[str, type[TypeEngine[Any]]] = {
+    "text": String,
+    "json": Text,
+    "bigint": BigInteger,
+    "double": Double,
+    "boolean": Boolean,
+}
+
+features = Table(
+    "features",
+    metadata,
+    *(Column(name, _KINDS[kind], primary_key=name == "profile_id") for name, kind in FEATURE_COLUMNS.items()),
+    postgresql_with=REWRITTEN,
+)
+"""The facts of every customer as columns, so that a rule can be asked of all of them at once."""
 
 rolling = Table(
     "rolling",

@@ -16,12 +16,15 @@ from shared.runtime.service import Watermark
 AGAIN_MS = 2_000
 """A closed day that late events changed is measured anew at most this often."""
 
+RENEWED = 500
+"""So many customers are looked at under new definitions between two looks at the stream, that events need not wait."""
+
 
 def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
     """The earliest moment at which time alone changes something on these partitions; a past one when work waits."""
     company = load_company(connection)
     if stale(connection, company.ruleset, parts, 1):
-        return EPOCH
+        return from_ms(_renewal(connection, company))
     table, again = tables.due, tables.recheck
     moments = [
         connection.execute(
@@ -35,7 +38,7 @@ def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
         elif _anybody(connection):
             return EPOCH
         if company.dirty:
-            moments.append(company.again_at + AGAIN_MS)
+            moments.append(_again(company))
     known = [moment for moment in moments if moment is not None]
     return from_ms(min(known)) if known else None
 
@@ -50,15 +53,15 @@ def overdue(connection: Connection, now: datetime) -> int:
 def due(connection: Connection, mark: Watermark, limit: int) -> Sequence[SegmentEvent] | None:
     """What is due now, in the order of its moments: timers of a day, its close, then the next day's."""
     company = load_company(connection)
-    names = stale(connection, company.ruleset, [mark.partition], limit)
-    if names:
-        return [Refresh(profile_id=name) for name in names]
+    live = to_ms(mark.live)
+    first = _renewals(connection, company, mark.partition, live)
+    if first is None or first:
+        return first
     again = _rechecks(connection, company, mark.partition, limit)
     if again:
         return again
     if company.imports:
         return _during_import(connection, company, mark, limit)
-    live = to_ms(mark.live)
     if company.closed_day is None:
         return _begin(connection, mark, live)
     end = (company.closed_day + 2) * closing.DAY_MS
@@ -67,7 +70,7 @@ def due(connection: Connection, mark: Watermark, limit: int) -> Sequence[Segment
         return found
     if live >= end:
         return _close(connection, mark, company.closed_day + 1, ())
-    if company.dirty and live >= company.again_at + AGAIN_MS:
+    if company.dirty and live >= _again(company):
         return _close_again(connection, mark, live)
     return None
 
@@ -89,6 +92,29 @@ def _during_import(
         if found:
             return found
     return _close(connection, mark, company.closed_day + 1, sorted(company.imports))
+
+
+def _renewals(connection: Connection, company: Company, part: int, live: int) -> Sequence[SegmentEvent] | None:
+    """Customers to be looked at under new definitions before any timer; None while the stream is not there yet."""
+    names = stale(connection, company.ruleset, [part], RENEWED)
+    if names and live < _renewal(connection, company):
+        return None
+    return [Refresh(profile_id=name) for name in names]
+
+
+def _renewal(connection: Connection, company: Company) -> int:
+    """From when on customers may be looked at under the newest definitions: no change may overtake the stream.
+
+    While an import is open the stream is long behind; the time of the events is never ahead of it.
+    """
+    if company.imports or company.by_events:
+        return 0
+    return connection.execute(select(func.max(tables.definition.c.applied_at))).scalar() or 0
+
+
+def _again(company: Company) -> int:
+    """When a dirty close may be made anew. The time of the events may stand still, so nothing waits for it."""
+    return company.again_at + (0 if company.by_events else AGAIN_MS)
 
 
 def _rechecks(connection: Connection, company: Company, part: int, limit: int) -> Sequence[SegmentEvent]:

@@ -6,7 +6,7 @@ SQLAlchemy Core, synchronous, two dialects. What differs between them is in this
 from shared.database.errors import translate
 from shared.database.opening import open_postgres, open_sqlite
 from shared.database.sets import Conflicting, among, put
-from shared.database.tables import PASSING, REWRITTEN, inbox, outbox, position, runtime_tables
+from shared.database.tables import PASSING, REWRITTEN, inbox, outbox, position, runtime_tables, serial
 from shared.database.transactions import guard, shred, transaction
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "position",
     "put",
     "runtime_tables",
+    "serial",
     "shred",
     "transaction",
     "translate",

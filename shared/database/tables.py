@@ -13,6 +13,9 @@ from sqlalchemy import (
 
 runtime_tables = MetaData()
 
+serial = Integer().with_variant(BigInteger, "postgresql")
+"""The type of a key that the database counts up: SQLite does so only for INTEGER."""
+
 REWRITTEN = {"fillfactor": 50}
 """For PostgreSQL tables whose rows are written again and again: a new version finds room beside the old one, and no
 index is touched (a HOT update) as long as no indexed column changes."""
@@ -50,7 +53,7 @@ inbox = Table(
 outbox = Table(
     "outbox",
     runtime_tables,
-    Column("seq", Integer().with_variant(BigInteger, "postgresql"), primary_key=True, autoincrement=True),
+    Column("seq", serial, primary_key=True, autoincrement=True),
     Column("part", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     postgresql_with=PASSING,

@@ -14,14 +14,17 @@ from services.segment.attributes import Facts
 from services.segment.definition import (
     Definition,
     DefinitionError,
+    Look,
     Memory,
-    classify,
-    explain,
+    Reason,
+    Result,
     needs,
     parse,
     population,
     to_dict,
+    why,
 )
+from services.segment.definition import classify as classify_look
 from shared.events.times import from_ms, to_ms
 
 SHIPPED = Path(package.__file__).parents[1] / "shipped"
@@ -36,6 +39,22 @@ SHARE: dict[str, Any] = {"attribute": "revenue_365d", "cuts": ["80%", "95%"], "c
 
 def shipped(name: str) -> Definition:
     return parse(yaml.safe_load((SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def classify(
+    definition: Definition, memory: Memory | None, facts: Facts, at: datetime, numbers: Mapping[str, float]
+) -> Result:
+    return classify_look(definition, memory, Look(facts, to_ms(at), numbers))
+
+
+def reason(
+    definition: Definition,
+    result: Result,
+    facts: Facts,
+    left: str | None = None,
+    numbers: Mapping[str, float] | None = None,
+) -> Reason:
+    return why(definition, result, Look(facts, MS, numbers or {}), left)
 
 
 def ladder(**changes: object) -> dict[str, object]:
@@ -166,19 +185,45 @@ def test_a_customer_who_does_nothing_goes_through_his_classes_at_exact_moments()
 
 
 def test_the_reason_is_told() -> None:
-    active = Facts(purchases=2, last_purchase=MS - 1_071_360_000)
-    result = classify(shipped("status"), None, active, NOW, {})
-    assert result.evidence == {"purchases_count": 2, "days_since_last_purchase": 12.4}
-    assert explain(shipped("status"), result) == (
+    active, status = Facts(purchases=2, last_purchase=MS - 1_071_360_000), shipped("status")
+    told = reason(status, classify(status, None, active, NOW, {}), active)
+    assert told.values == {"purchases_count": 2, "days_since_last_purchase": 12.4}
+    assert told.text == (
         "active: purchases_count >= 1 and days_since_last_purchase < 180 "
         "(purchases_count = 2, days_since_last_purchase = 12.4)"
     )
-    nobody = classify(shipped("status"), None, Facts(), NOW, {})
-    assert explain(shipped("status"), nobody).startswith(
-        "no class: no rule holds (contract_active = false, purchases_count = 0"
+    nobody = reason(status, classify(status, None, Facts(), NOW, {}), Facts())
+    assert nobody.text.startswith("no class: no condition holds (contract_active = false, purchases_count = 0")
+    rest = reason(parse(RULES), classify(parse(RULES), None, Facts(), NOW, {}), Facts())
+    assert (rest.class_, rest.rule, rest.values) == ("rest", "otherwise", {"reachable": False})
+
+
+def test_the_reason_holds_what_ceased_to_be_true() -> None:
+    status, lapsed = shipped("status"), Facts(purchases=5, last_purchase=MS - 180 * DAY, gap_q90=30.0)
+    result = classify(status, None, lapsed, NOW, {})
+    told = reason(status, result, lapsed, "active")
+    assert (told.class_, told.values) == ("inactive", {"purchases_count": 5, "days_since_last_purchase": 180})
+    assert told.text == (
+        "inactive: purchases_count >= 1, no longer active: purchases_count >= 1 and days_since_last_purchase < 180 "
+        "(purchases_count = 5, days_since_last_purchase = 180)"
     )
-    rest = classify(parse(RULES), None, Facts(), NOW, {})
-    assert (rest.class_, rest.rule_text, rest.evidence) == ("rest", "otherwise", {"reachable": False})
+    assert set(reason(status, result, lapsed, "current").values) == {
+        "contract_active",
+        "purchases_count",
+        "days_since_last_purchase",
+        "usual_gap_days_q90",
+    }
+    # What comes after the rule that holds now says nothing: it may well hold still.
+    assert reason(status, result, lapsed, "probable").values == {"purchases_count": 5}
+    assert reason(status, result, lapsed, "inactive").left is None
+
+
+def test_who_leaves_the_default_of_a_ladder_is_told_why() -> None:
+    frequency, middle = shipped("frequency"), {"median:usual_gap_days_median": 10.0}
+    known = Facts(purchases=4, purchase_days=4, gaps=3, gap_median=10.0, gap_log=2.302585092994046)
+    told = reason(frequency, classify(frequency, None, known, NOW, middle), known, "occasional", middle)
+    assert told.class_ == "regular"
+    assert told.values == {"purchase_days": 4, "usual_gap_to_median": pytest.approx(1)}
 
 
 def spender(*amounts: tuple[int, int]) -> Facts:
@@ -194,11 +239,30 @@ def test_volume_waits_for_its_dwell_and_foresees_the_window() -> None:
     assert first.next_due is not None
     falling = classify(volume, first.memory, spender((80, 10_000), (1, 5_000)), first.next_due, mean)
     assert (falling.class_, falling.next_due) == ("high", first.next_due + timedelta(days=14))
-    assert "not yet left" in falling.rule_text
     assert falling.next_due is not None
+    look = Look(spender((80, 10_000), (1, 5_000)), to_ms(first.next_due), mean)
+    assert "not yet left" in why(volume, falling, look).rule
     fallen = classify(volume, falling.memory, spender((80, 10_000), (1, 5_000)), falling.next_due, mean)
     assert (fallen.class_, fallen.memory) == ("average", Memory("average"))
-    assert explain(volume, fallen) == "average: 0.5 <= revenue_91d_to_average < 1.25 (revenue_91d_to_average = 0.5)"
+    assert (
+        why(volume, fallen, look).text == "average: 0.5 <= revenue_91d_to_average < 1.25 (revenue_91d_to_average = 0.5)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("days_since_last_purchase", "cannot be shared out"),
+        ("revenue_91d_to_average", "cannot be shared out"),
+        ("usual_gap_days", "cannot be shared out"),
+        ("traits.a:b", "colon"),
+    ],
+)
+def test_only_amounts_of_the_customers_own_are_shared_out(attribute: str, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message) as caught:
+        parse(share(attribute=attribute))
+    assert caught.value.pointer == "/share/attribute"
+    assert parse(share(attribute="traits.value")).scale is not None
 
 
 def test_no_volume_without_a_purchase_or_a_population() -> None:
@@ -213,7 +277,8 @@ def test_frequency_is_occasional_until_enough_is_known() -> None:
     daily = Facts(purchase_days=10, gaps=9, gap_median=1.0, gap_log=0.0, purchases=10)
     assert classify(frequency, None, daily, NOW, middle).class_ == "frequent"
     few = classify(frequency, None, replace(daily, purchase_days=3), NOW, middle)
-    assert (few.class_, few.memory, few.evidence) == ("occasional", None, {"purchase_days": 3})
+    assert (few.class_, few.memory) == ("occasional", None)
+    assert reason(frequency, few, replace(daily, purchase_days=3), None, middle).values == {"purchase_days": 3}
     assert classify(frequency, None, Facts(), NOW, middle).class_ is None
 
 

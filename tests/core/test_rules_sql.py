@@ -9,33 +9,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, text
 
+from services.segment import tables
 from services.segment.attributes import CATALOGUE, Facts, Type
 from services.segment.attributes.facts import usual_gap
 from services.segment.rules import (
-    DAY_COLUMNS,
-    FEATURE_COLUMNS,
+    SqlRule,
     compile_attribute,
     compile_python,
     compile_sql,
-    day_rows,
     feature_row,
     parse,
+    source,
 )
+from shared.database import put
 
 AT = datetime(2026, 5, 25, 9, 15, 30, 250_000, tzinfo=UTC)
 MS = 1_779_700_530_250
 TODAY = MS // 86_400_000
 POPULATION = {"mean:revenue_91d": 123.456789, "median:usual_gap_days_median": 9.5}
-TYPES = {"json": "TEXT", "double": "DOUBLE PRECISION", "bigint": "BIGINT", "text": "TEXT", "boolean": "BOOLEAN"}
 
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[Connection]:
     engine = create_engine("sqlite://")
     with engine.connect() as opened:
-        for table, columns in (("features", FEATURE_COLUMNS), ("feature_day", DAY_COLUMNS)):
-            listed = ", ".join(f"{name} {TYPES[kind]}" for name, kind in columns.items())
-            opened.execute(text(f"CREATE TABLE {table} ({listed})"))
+        tables.metadata.create_all(opened, tables=[tables.features, tables.feature_day])
         yield opened
     engine.dispose()
 
@@ -43,12 +41,22 @@ def connection() -> Iterator[Connection]:
 def fill(connection: Connection, customers: list[Facts]) -> None:
     connection.execute(text("DELETE FROM features"))
     connection.execute(text("DELETE FROM feature_day"))
-    rows = [feature_row(str(place), facts) for place, facts in enumerate(customers)]
-    days = [row for place, facts in enumerate(customers) for row in day_rows(str(place), facts)]
-    for table, columns, found in (("features", FEATURE_COLUMNS, rows), ("feature_day", DAY_COLUMNS, days)):
-        if found:
-            values = ", ".join(f":{name}" for name in columns)
-            connection.execute(text(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"), found)
+    put(connection, tables.features, [feature_row(str(place), facts) for place, facts in enumerate(customers)])
+    put(connection, tables.feature_day, [row for place, facts in enumerate(customers) for row in days(place, facts)])
+
+
+def days(place: int, facts: Facts) -> Iterator[dict[str, object]]:
+    bought = facts.buckets()
+    interest = dict(zip(facts.interest_days, facts.interest_counts, strict=True))
+    for day in sorted(bought.keys() | interest.keys()):
+        count, revenue = bought.get(day, (0, 0))
+        row = {"profile_id": str(place), "day": day, "count": count, "revenue": revenue}
+        yield {**row, "interests": interest.get(day, 0)}
+
+
+def ask(connection: Connection, rule: SqlRule, at: datetime, population: dict[str, float]) -> list[object]:
+    query = f"SELECT {rule.sql} FROM {source([rule])} ORDER BY CAST(f.profile_id AS INTEGER)"
+    return list(connection.execute(text(query), rule.bind(at, population)).scalars())
 
 
 moments = st.one_of(
@@ -178,10 +186,7 @@ def test_python_and_sql_agree(connection: Connection, everybody: list[Facts], wr
     for rule in written:
         expression = parse(rule)
         python, sql = compile_python(expression), compile_sql(expression, "sqlite")
-        rows = connection.execute(
-            text(f"SELECT {sql.sql} FROM features f ORDER BY CAST(f.profile_id AS INTEGER)"), sql.bind(AT, population)
-        ).scalars()
-        found = [None if value is None else bool(value) for value in rows]
+        found = [None if value is None else bool(value) for value in ask(connection, sql, AT, population)]
         assert found == [python.holds(facts, AT, population) for facts in everybody], rule
 
 
@@ -190,8 +195,7 @@ def test_python_and_sql_agree(connection: Connection, everybody: list[Facts], wr
 def test_every_attribute_has_the_same_value(connection: Connection, facts: Facts) -> None:
     fill(connection, [facts])
     for attribute in CATALOGUE.values():
-        sql = compile_attribute(attribute, "sqlite")
-        found = connection.execute(text(f"SELECT {sql.sql} FROM features f"), sql.bind(AT, POPULATION)).scalar_one()
+        (found,) = ask(connection, compile_attribute(attribute, "sqlite"), AT, POPULATION)
         assert found == attribute.read(facts, MS, POPULATION), attribute.name
 
 
@@ -199,20 +203,16 @@ def test_the_moment_of_a_flip_is_the_same_in_sql(connection: Connection) -> None
     fill(connection, [Facts(purchases=1, last_purchase=MS)])
     expression = parse("days_since_last_purchase < 0.0001")
     sql = compile_sql(expression, "sqlite")
-    query = text(f"SELECT {sql.sql} FROM features f")
-    answers = [
-        bool(connection.execute(query, sql.bind(AT + timedelta(milliseconds=ms), {})).scalar_one())
-        for ms in (8_639, 8_640)
-    ]
-    assert answers == [True, False]
+    answers = [ask(connection, sql, AT + timedelta(milliseconds=ms), {}) for ms in (8_639, 8_640)]
+    assert answers == [[1], [0]]
 
 
 def test_two_rules_share_one_statement(connection: Connection) -> None:
-    fill(connection, [Facts(purchases=2), Facts(purchases=0, traits={"tier": "gold"})])
+    fill(connection, [Facts(purchases=2), Facts(days=(TODAY - 29,), counts=(1,), revenues=(5,))])
     first = compile_sql(parse("purchases_count >= 2"), "sqlite", "a")
-    second = compile_sql(parse("traits.tier = 'gold'"), "sqlite", "b")
+    second = compile_sql(parse("purchases_count_30d = 1 and revenue_91d > 0"), "sqlite", "b")
     classes = f"CASE WHEN {first.sql} THEN 'x' WHEN {second.sql} THEN 'y' END"
-    query = text(f"SELECT {classes} FROM features f ORDER BY f.profile_id")
+    query = text(f"SELECT {classes} FROM {source([first, second])} ORDER BY f.profile_id")
     rows = connection.execute(query, {**first.bind(AT, {}), **second.bind(AT, {})}).scalars()
     assert list(rows) == ["x", "y"]
 

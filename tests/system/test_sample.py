@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from services.segment.customers import decode_customer
 from services.segment.model import Customer
-from services.segment.store import decode_customer
 from shared.events.times import from_ms
 from shared.log import TopicPartition
 from shared.log.sqlite import open_log

@@ -38,9 +38,9 @@ class Attribute:
     """One entry of the catalogue. Moments are in milliseconds since 1970.
 
     `read` gives the value. A CLOCK attribute is the days since the moment that `since` gives; a STEPS attribute lists
-    all its later changes, in order, by `changes`. `sql` is the same value over the table `f` of features, with the
-    parameters `:now_ms` and `:today`, and population numbers as `{mean:revenue_91d}` (`{ln median:…}` its logarithm);
-    for a trait or score `path` names the JSON column and the member instead.
+    all its later changes, in order, by `changes`. `sql` is the same value over the table `f` of features and the sums
+    `w` of day buckets (`w.revenue_91d`), with the parameter `:now_ms`, and population numbers as `{mean:revenue_91d}`
+    (`{ln median:…}` its logarithm); for a trait or score `path` names the JSON column and the member instead.
     """
 
     name: str

@@ -194,6 +194,8 @@ def _plain(values: Mapping[str, object]) -> dict[str, Plain]:
 def _comparable(items: Iterable[tuple[str, object]]) -> Iterable[tuple[str, Plain]]:
     # Only what both evaluators can compare alike: no lists, no objects, no numbers beyond 64 bits, no NUL in text.
     for name, value in items:
+        if "\0" in name:
+            continue
         if isinstance(value, bool):
             yield name, value
         elif isinstance(value, str):

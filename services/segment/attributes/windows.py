@@ -74,10 +74,7 @@ def _attribute(name: str, unit: str, text: str, window: Window, sql: str) -> Att
 
 
 def _sum(column: str, length: int) -> str:
-    return (
-        f"COALESCE((SELECT SUM(d.{column}) FROM feature_day d "
-        f"WHERE d.profile_id = f.profile_id AND d.day > CAST(:today AS BIGINT) - {length}), 0)"
-    )
+    return f"COALESCE(w.{column}_{length}d, 0)"
 
 
 def _days(facts: Facts) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-from services.segment.attributes import CATALOGUE, Attribute, Type, dynamic
+from services.segment.attributes import CATALOGUE, Attribute, Type, Varies, dynamic
 from services.segment.definition.model import ClassRule, Default, Definition, Scale
 from services.segment.definition.population import cut_key
 from services.segment.definition.values import (
@@ -91,7 +91,7 @@ def _ladder(name: str, description: str | None, value: object) -> Definition:
 def _share(name: str, description: str | None, value: object) -> Definition:
     optional = ("hysteresis", "dwell", "default")
     body = fields(value, "/share", required=("attribute", "cuts", "classes"), optional=optional)
-    attribute = _attribute(body["attribute"], "/share/attribute")
+    attribute = _summable(_attribute(body["attribute"], "/share/attribute"), "/share/attribute")
     cuts = tuple(percent(each, f"/share/cuts/{n}") for n, each in enumerate(items(body["cuts"], "/share/cuts")))
     _ascending(cuts, "/share/cuts")
     classes = _classes(body["classes"], "/share/classes", len(cuts))
@@ -134,6 +134,15 @@ def _attribute(value: object, pointer: str) -> Attribute:
     if found.type is not Type.NUMBER:
         raise DefinitionError(f"{name} is a {found.type.value}, but a number is needed here", pointer)
     return found
+
+
+def _summable(attribute: Attribute, pointer: str) -> Attribute:
+    """An attribute of which the whole has a total that is measured at the close of a day."""
+    if attribute.varies is Varies.CLOCK or attribute.needs:
+        raise DefinitionError(f"{attribute.name} cannot be shared out: it is no amount of the customer's own", pointer)
+    if ":" in attribute.name:
+        raise DefinitionError("a trait or score with a colon in its name cannot be shared out", pointer)
+    return attribute
 
 
 def _classes(value: object, pointer: str, borders: int) -> tuple[str, ...]:

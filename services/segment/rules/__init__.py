@@ -2,13 +2,12 @@
 
 from services.segment.rules.errors import RuleError
 from services.segment.rules.expression import Expression
-from services.segment.rules.features import DAY_COLUMNS, FEATURE_COLUMNS, day_rows, feature_row
+from services.segment.rules.features import FEATURE_COLUMNS, feature_row
 from services.segment.rules.parse import parse
 from services.segment.rules.python import Rule, compile_python
-from services.segment.rules.sql import SqlRule, compile_attribute, compile_sql
+from services.segment.rules.sql import SqlRule, compile_attribute, compile_sql, source
 
 __all__ = [
-    "DAY_COLUMNS",
     "FEATURE_COLUMNS",
     "Expression",
     "Rule",
@@ -17,7 +16,7 @@ __all__ = [
     "compile_attribute",
     "compile_python",
     "compile_sql",
-    "day_rows",
     "feature_row",
     "parse",
+    "source",
 ]

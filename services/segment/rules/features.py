@@ -1,6 +1,7 @@
-"""The two tables that rules in SQL read: one row of features per customer, and one per customer and day."""
+"""The row of features per customer that rules in SQL read, beside the sums of his day buckets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from operator import attrgetter
 
 import msgspec
 
@@ -22,6 +23,7 @@ _RENAMED = {
 _DOUBLES = ("gap_median", "gap_q90", "gap_log", "nps", "csat")
 _FLAGS = ("reachable", "contract_active", "churned_for_price")
 _OBJECTS = ("traits", "scores")
+_NOTHING: tuple[str | None, int | None] = (None, None)
 _ELSEWHERE = ("days", "counts", "revenues", "interest_days", "interest_counts", "consents")
 
 
@@ -43,38 +45,17 @@ FEATURE_COLUMNS: Mapping[str, str] = {
 }
 """Columns of the table `features` (key: profile_id) by kind. All else may be null."""
 
-DAY_COLUMNS: Mapping[str, str] = {
-    "profile_id": "text",
-    "day": "bigint",
-    "count": "bigint",
-    "revenue": "bigint",
-    "interests": "bigint",
-}
-"""Columns of `feature_day` (key: profile_id, day), none null; days count from 1970, revenue is in minor units."""
+_read = attrgetter(*_SIMPLE)
+_JSON = tuple(place for place, field in enumerate(_SIMPLE) if field in _OBJECTS)
+_encode = msgspec.json.Encoder().encode
 
 
 def feature_row(profile_id: str, facts: Facts) -> dict[str, object]:
-    """A customer's row of `features`; JSON columns come as text."""
-    row: dict[str, object] = {"profile_id": profile_id}
-    for field, column in _SIMPLE.items():
-        value = getattr(facts, field)
-        row[column] = msgspec.json.encode(value).decode() if field in _OBJECTS else value
-    for channel in CONSENT_CHANNELS:
-        status, until = facts.consents.get(channel, (None, None))
-        row[f"consent_{channel}"], row[f"consent_{channel}_until_ms"] = status, until
-    return row
-
-
-def day_rows(profile_id: str, facts: Facts) -> Iterator[dict[str, object]]:
-    """A customer's rows of `feature_day`, oldest first."""
-    bought = facts.buckets()
-    interest = dict(zip(facts.interest_days, facts.interest_counts, strict=True))
-    for day in sorted(bought.keys() | interest.keys()):
-        count, revenue = bought.get(day, (0, 0))
-        yield {
-            "profile_id": profile_id,
-            "day": day,
-            "count": count,
-            "revenue": revenue,
-            "interests": interest.get(day, 0),
-        }
+    """A customer's row of `features`, in the order of its columns; JSON columns come as text."""
+    values = [profile_id, *_read(facts)]
+    for place in _JSON:
+        values[place + 1] = _encode(values[place + 1]).decode()
+    given = [facts.consents.get(channel, _NOTHING) for channel in CONSENT_CHANNELS]
+    values += [status for status, _ in given]
+    values += [until for _, until in given]
+    return dict(zip(FEATURE_COLUMNS, values, strict=True))

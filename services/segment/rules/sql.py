@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,25 +27,41 @@ from shared.events.times import to_ms
 DIALECTS = ("sqlite", "postgresql")
 _CASTS = {Type.NUMBER: "DOUBLE PRECISION", Type.TEXT: "TEXT", Type.FLAG: "BOOLEAN"}
 _NEED = re.compile(r"\{(ln )?([^}]+)\}")
+_WINDOW = re.compile(r"\bw\.(revenue|count|interests)_(\d+)d\b")
 _GLOB = str.maketrans({"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"})
 
 
 @dataclass(frozen=True, slots=True)
 class SqlRule:
-    """A condition over the table aliased `f` (see `FEATURE_COLUMNS`), with named parameters such as `:now_ms`.
+    """A condition over the tables of `source`, with named parameters such as `:now_ms`.
 
-    `needs` names the population numbers behind parameters, with whether their logarithm is meant.
+    `needs` names the population numbers behind parameters, with whether their logarithm is meant; `windows` the sums
+    of day buckets that are read, as column and days.
     """
 
     sql: str
     constants: Mapping[str, float | str]
     needs: Mapping[str, tuple[str, bool]]
+    windows: frozenset[tuple[str, int]] = frozenset()
 
     def bind(self, at: datetime, population: Population) -> dict[str, float | str | None]:
         """All parameters of the condition at a moment."""
         ms = to_ms(at)
         numbers = {name: _number(population.get(need), log) for name, (need, log) in self.needs.items()}
         return {"now_ms": ms, "today": ms // DAY_MS, **self.constants, **numbers}
+
+
+def source(rules: Iterable[SqlRule]) -> str:
+    """What stands behind FROM for these rules: features as `f`, and the sums they read, made in one pass, as `w`."""
+    windows = sorted(frozenset[tuple[str, int]]().union(*(rule.windows for rule in rules)))
+    if not windows:
+        return "features f"
+    today, longest = "CAST(:today AS BIGINT)", max(length for _, length in windows)
+    sums = [f"SUM(CASE WHEN d.day > {today} - {n} THEN d.{column} END) AS {column}_{n}d" for column, n in windows]
+    return (
+        f"features f LEFT JOIN (SELECT d.profile_id, {', '.join(sums)} FROM feature_day d "
+        f"WHERE d.day > {today} - {longest} GROUP BY d.profile_id) w ON w.profile_id = f.profile_id"
+    )
 
 
 def _number(value: float | None, log: bool) -> float | None:
@@ -78,7 +94,8 @@ class _Writer:
         self.needs: dict[str, tuple[str, bool]] = {}
 
     def finish(self, sql: str) -> SqlRule:
-        return SqlRule(sql, self.constants, self.needs)
+        windows = frozenset((column, int(length)) for column, length in _WINDOW.findall(sql))
+        return SqlRule(sql, self.constants, self.needs, windows)
 
     def write(self, node: Node) -> str:
         match node:
