@@ -60,7 +60,9 @@ def test_a_dry_run_tells_who_would_move_and_what_would_be_sent(
     rows = eventually(lambda: found if (found := foreseen())["campaign hello-new"]["dry_run"]["total"] == 3 else None)
     assert list(rows) == ["template hello-new", "segmentation loyal", "campaign hello-new"]
     assert rows["segmentation loyal"]["preview"]["moves"] == [{"from": None, "to": "new", "count": 3}]
-    assert rows["campaign hello-new"]["dry_run"]["decisions"] == [{"decision": "send", "reason": None, "count": 3}]
+    (decided,) = rows["campaign hello-new"]["dry_run"]["decisions"]
+    assert decided["count"] == 3
+    assert decided["decision"] in ("send", "later")  # at night it is later
     assert house.ask("GET", "/v1/campaigns/hello-new").status_code == 404
     code, done = applied(str(folder), folder=house.folder)
     assert (code, [row["status"] for row in done]) == (0, ["applied"] * 3)
