@@ -14,6 +14,7 @@ from services import composition, privacy, remote, replay, topics
 from services import migrate as migrations
 from services.commands import applying, dead_letters
 from services.commands.importing import import_
+from services.commands.rebuilding import rebuild
 from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
 from shared import telemetry
@@ -30,6 +31,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revok
 app.add_typer(keys_app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("import")(import_)
+app.command("rebuild")(rebuild)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
