@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 
 from services import composition, privacy, remote, replay, topics
@@ -15,6 +16,7 @@ from services import migrate as migrations
 from services.commands import applying, dead_letters
 from services.commands.importing import import_
 from services.commands.rebuilding import rebuild
+from services.describing import asyncapi as describing
 from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
 from shared import telemetry
@@ -248,6 +250,16 @@ def schemas(
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(schema_of(kind), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+@app.command()
+def asyncapi(data: Data = None, as_json: Json = False) -> None:
+    """Print the AsyncAPI document of all topics that others write to or read, as YAML."""
+    document = describing.document(composition.version(), _settings(data).topic_prefix)
+    if as_json:
+        _print_json(document)
+    else:
+        typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
 def _version(value: bool) -> None:
