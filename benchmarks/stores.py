@@ -16,7 +16,7 @@ from shared.log import Record, TopicPartition
 from shared.runtime.processor import Slice, claim, process
 from shared.runtime.schema import prepare
 from tests.builders import purchase
-from tests.servers.postgres import NoServer, Server
+from tests.servers.postgres import NoServer, fresh_server
 
 PLACE = TopicPartition("interactions", 0)
 BATCH = 1000
@@ -32,7 +32,7 @@ def measure() -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as place:
         try:
-            server = Server(Path(tempfile.mkdtemp(prefix="cartera-postgres-"))).start()
+            server = fresh_server().start()
         except NoServer as reason:
             return {"postgres": str(reason)}
         try:

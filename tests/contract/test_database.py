@@ -1,13 +1,11 @@
 """What every service asks of its database, the same on SQLite and PostgreSQL: sets, transactions, readers, outages."""
 
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,7 +40,7 @@ from shared.runtime.clock import system
 from shared.security import StoredKeys, stored_secret
 from tests.builders import moment
 from tests.conftest import Opener
-from tests.servers.postgres import UNSAFE, Schemas, Server
+from tests.servers.postgres import UNSAFE, Schemas, Server, fresh_server
 
 tables = MetaData()
 item = Table(
@@ -295,7 +293,7 @@ def test_of_two_processes_that_make_the_secret_at_once_one_does(postgres: Schema
 
 @pytest.fixture
 def server(postgres: Schemas) -> Iterator[Server]:
-    started = Server(Path(tempfile.mkdtemp(prefix="cartera-postgres-"))).start(UNSAFE)
+    started = fresh_server().start(UNSAFE)
     yield started
     started.remove()
 

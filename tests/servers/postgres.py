@@ -7,7 +7,7 @@ schemas are migrated once and emptied between tests.
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine, MetaData, inspect
@@ -17,7 +17,7 @@ from services.composition import SERVICES
 from shared.database import open_postgres, transaction
 from shared.database.migrating import Chain, migrate
 
-__all__ = ["NoServer", "Schemas", "Server", "running"]
+__all__ = ["UNSAFE", "NoServer", "Schemas", "Server", "fresh_server", "running"]
 
 
 @contextmanager
@@ -27,11 +27,22 @@ def running() -> Iterator[str]:
     if given:
         yield given
         return
-    server = Server(Path(tempfile.mkdtemp(prefix="cartera-postgres-")))
+    server = fresh_server()
     try:
         yield server.start(UNSAFE).url
     finally:
         server.remove()
+
+
+def fresh_server() -> Server:
+    """A server in a new folder, not started. What a test run that was killed has left behind is ended and removed."""
+    place = Path(tempfile.gettempdir())
+    for folder in place.glob("cartera-postgres-*-*"):
+        owner = folder.name.split("-")[2]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
+            with suppress(OSError, NoServer):
+                Server(folder).remove()
+    return Server(Path(tempfile.mkdtemp(prefix=f"cartera-postgres-{os.getpid()}-", dir=place)))
 
 
 class Schemas:

@@ -1,17 +1,15 @@
 """The database goes away under load and comes back: nothing that was accepted is lost, and everything is caught up."""
 
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.servers.postgres import UNSAFE, Schemas, Server
+from tests.servers.postgres import UNSAFE, Schemas, Server, fresh_server
 from tests.system.house import House, eventually
 
 AWAY_SECONDS = 20.0
@@ -20,7 +18,7 @@ AWAY_SECONDS = 20.0
 @pytest.fixture
 def server(postgres: Schemas) -> Iterator[Server]:
     """A server of its own, because it is stopped; there is one where the others run on one."""
-    started = Server(Path(tempfile.mkdtemp(prefix="cartera-postgres-"))).start(UNSAFE)
+    started = fresh_server().start(UNSAFE)
     yield started
     started.remove()
 
