@@ -87,7 +87,7 @@ async def _profile(settings: Settings, check: bool, out: Console) -> dict[str, A
 
 async def _made_and_compared(settings: Settings, log: Log, live: Engine, made: Engine, out: Console) -> dict[str, Any]:
     folding = Folding(composition.SERVICES["profile"]({}), made, log)
-    await folding.begin()
+    await folding.start()
     while True:
         with live.connect() as connection:
             upto = applied(connection)

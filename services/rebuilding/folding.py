@@ -43,7 +43,7 @@ class Folding:
         self._log = log
         self._claims: dict[TopicPartition, Claim] = {}
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         """Make the tables and claim every partition. Raises HistoryGone."""
         prepare(self._engine, self._service)
         for topic in self._service.consumes:
