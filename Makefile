@@ -27,7 +27,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/core tests/architecture -q
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/core tests/architecture -q -n auto
 
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
