@@ -27,7 +27,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/core tests/architecture -q -n auto
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/core tests/architecture -q -n auto -m "not heavy"
 
 fmt: $(VENV)/.installed-dev
 	$(BIN)/ruff format .

@@ -29,7 +29,9 @@ PIPELINED = Variant(relay="pipelined", dedupe="watermark")
 @pytest.mark.parametrize(
     ("variant", "states"),
     [
-        pytest.param(Variant(faults=Faults(2, 2, 2, 2, 2)), 293_304, id="full, an event sent twice"),
+        pytest.param(
+            Variant(faults=Faults(2, 2, 2, 2, 2)), 293_304, id="full, an event sent twice", marks=pytest.mark.heavy
+        ),
         pytest.param(Variant(dedupe="watermark"), 16_830, id="full, watermark downstream"),
         pytest.param(
             Variant(log="abc", dedupe="watermark", faults=Faults(1, 1, 1, 2, 2)), 57_496, id="full, more relay"
