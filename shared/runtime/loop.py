@@ -22,7 +22,7 @@ from shared.runtime.joined import gather
 from shared.runtime.process import Process
 from shared.runtime.processor import Applied, Claim, Slice, claim, fence, fire, process, stamped
 from shared.runtime.service import Service, Watermark
-from shared.runtime.watermark import watermark
+from shared.runtime.watermark import Horizon, take_horizon, watermark
 from shared.telemetry import logger
 
 T = TypeVar("T")
@@ -54,6 +54,7 @@ class Loop:
         self._kept: dict[TopicPartition, Slice] = {}
         self._held: dict[TopicPartition, int] = {}
         self._held_since = 0.0
+        self._horizon: Horizon | None = None
         self._batch = BATCH
         self._publisher = outbox.Publisher(engine, process.log, service.name)
         self._consumer: Consumer | None = None
@@ -109,6 +110,7 @@ class Loop:
         self._claims.clear()
         self._held.clear()
         self._kept.clear()
+        self._horizon = None
         self._publisher.forget()
 
     async def _turn(self) -> None:
@@ -242,13 +244,9 @@ class Loop:
             due = await self._in_thread(self._next_due)
             if not self._held and (due is None or (not self.events_clock and due > self.clock())):
                 break
-            mark = await watermark(self.log, self.clock, self.service.upstream, self.events_clock)
-            if not self._held:
-                if due is not None and due > mark:
-                    await asyncio.sleep(0.02 if not self.events_clock else 0)
-                    break
-                if not await self._read_to_the_end():
-                    break
+            mark = await self._mark(due)
+            if mark is None:
+                break
             if not await self._fire_all(mark):
                 break
             measure.fired(self.metrics, due, self.clock())
@@ -273,16 +271,23 @@ class Loop:
         """How far this loop has applied each partition that it holds."""
         return {partition: held.position for partition, held in list(self._claims.items())}
 
-    async def _read_to_the_end(self) -> bool:
-        """Whether every record that was on our topics a moment ago has been applied."""
-        for topic in self.service.consumes:
-            for partition, end in (await self.log.ends(topic)).items():
-                held = self._claims.get(partition)
-                if held is not None and held.position.offset < end:
-                    self._nudged = True
-                    await asyncio.sleep(0.01)
-                    return False
-        return True
+    async def _mark(self, due: datetime | None) -> datetime | None:
+        """The watermark up to which timers may fire now; None while what is due must wait for it, or we still read."""
+        horizon, self._horizon = self._horizon, None
+        if horizon is None or self._held:
+            mark = await watermark(self.log, self.clock, self.service.upstream, self.events_clock)
+            if self._held:
+                return mark
+            if due is not None and due > mark:
+                await asyncio.sleep(0.02 if not self.events_clock else 0)
+                return None
+            horizon = await take_horizon(self.log, mark, self.service.consumes)
+        if horizon.is_reached(self.positions()):
+            return horizon.mark
+        self._horizon = horizon
+        self._nudged = True
+        await asyncio.sleep(0.01)
+        return None
 
     async def _fire_once(self, mark: Watermark) -> bool:
         claims = [held for place, held in self._claims.items() if place.partition == mark.partition]

@@ -1,6 +1,7 @@
 """How far time may go: a timer never overtakes the stream."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from shared.events.times import EPOCH, from_ms
@@ -32,6 +33,29 @@ async def latest_event_time(log: Log, upstream: Sequence[tuple[str, str]]) -> da
     group, topic = upstream[0]
     told = await log.told(group, topic)
     return max((from_ms(p.event_time) for p in told.values()), default=EPOCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """A watermark, and where our own topics ended after it was taken: it holds once everything before that is applied.
+
+    It is taken once and then read up to: a new one at every look would never be reached under an unbroken stream.
+    """
+
+    mark: datetime
+    ends: Mapping[TopicPartition, int]
+
+    def is_reached(self, positions: Mapping[TopicPartition, Position]) -> bool:
+        """Whether these positions, of the partitions that are ours, have come as far."""
+        return all(position.offset >= self.ends.get(place, 0) for place, position in positions.items())
+
+
+async def take_horizon(log: Log, mark: datetime, topics: Sequence[str]) -> Horizon:
+    """The horizon of a watermark that was taken just before."""
+    ends: dict[TopicPartition, int] = {}
+    for topic in topics:
+        ends.update(await log.ends(topic))
+    return Horizon(mark, ends)
 
 
 def _stage(told: Mapping[TopicPartition, Position], ends: Mapping[TopicPartition, int], now: datetime) -> datetime:
