@@ -46,7 +46,7 @@ def evolve(state: State, event: CampaignEvent) -> State:
     """The customer after an event. His timers that fell due before it are decided first, as of their own moments."""
     customer = _settled(state.customer, event)
     if isinstance(event, ProfileSeen | ClassChanged):
-        customer = _fire_before(customer, state.policy, event.time)
+        customer = _fire_before(customer, state.policy, event.time, event.appended)
     match event:
         case ProfileSeen():
             customer = _seen(customer, state.policy, event)
@@ -96,7 +96,8 @@ def _with(customer: Customer, message: Message) -> Customer:
     return _replace(customer, messages=kept)
 
 
-def _fire_before(customer: Customer, policy: Policy, moment: datetime) -> Customer:
+def _fire_before(customer: Customer, policy: Policy, moment: datetime, appended: datetime) -> Customer:
+    """Decide what fell due before a moment, each as of its own; but what is live is as late as the log says it is."""
     if not customer.messages:
         return customer
     limit = to_ms(moment)
@@ -105,14 +106,18 @@ def _fire_before(customer: Customer, policy: Policy, moment: datetime) -> Custom
         if not waiting:
             return customer
         first = min(waiting, key=lambda message: (message.due_at, message.message_id))
-        customer = _decided(customer, policy, first, from_ms(first.due_at))
+        due = from_ms(first.due_at)
+        live = policy.by_wall_clock and first.history is None
+        customer = _decided(customer, policy, first, due, max(due, appended) if live else due)
 
 
-def _decided(customer: Customer, policy: Policy, message: Message, now: datetime) -> Customer:
+def _decided(
+    customer: Customer, policy: Policy, message: Message, now: datetime, real: datetime | None = None
+) -> Customer:
     campaign = policy.campaigns.get(message.campaign)
     if message.started or campaign is None or message.step >= len(campaign.steps):
-        return _moved(customer, message, decide(message, customer, policy, now), now)
-    verdict = start(message, policy, now, campaign.steps[message.step].wait_ms)
+        return _moved(customer, message, decide(message, customer, policy, now, real), now)
+    verdict = start(message, policy, real or now, campaign.steps[message.step].wait_ms)
     if verdict.state == PLANNED and verdict.due_at is not None:
         # still the same plan for everybody else: no new revision
         return _with(customer, _replace(message, started=True, due_at=verdict.due_at))

@@ -25,7 +25,10 @@ class Verdict(NamedTuple):
 
 
 class Case(NamedTuple):
-    """One message before its judge: `campaign` exists and `view` is the customer's record."""
+    """One message before its judge: `campaign` exists and `view` is the customer's record.
+
+    It is judged as of `now`, the moment at which it is due, and leaves us at `real`, which may be much later.
+    """
 
     message: Message
     campaign: Campaign
@@ -33,16 +36,19 @@ class Case(NamedTuple):
     view: View
     policy: Policy
     now: datetime
+    real: datetime
 
 
-def decide(message: Message, customer: Customer, policy: Policy, now: datetime) -> Verdict:
+def decide(
+    message: Message, customer: Customer, policy: Policy, now: datetime, real: datetime | None = None
+) -> Verdict:
     """Send now, later, or not at all and why; the first reason in a fixed order wins."""
     if customer.gone or customer.view is None:
         return Verdict(REFUSED, "customer_gone")
     campaign = policy.campaigns.get(message.campaign)
     if campaign is None or message.step >= len(campaign.steps):
         return Verdict(REFUSED, "campaign_deleted")
-    case = Case(message, campaign, customer, customer.view, policy, now)
+    case = Case(message, campaign, customer, customer.view, policy, now, real or now)
     for check in _BEFORE_CHANNEL:
         verdict = check(case)
         if verdict is not None:
@@ -74,7 +80,7 @@ def _class_changed(case: Case) -> Verdict | None:
 
 
 def _too_late(case: Case) -> Verdict | None:
-    late = to_ms(case.now) - case.message.due_at > case.policy.company.reaction_window_ms
+    late = to_ms(case.real) - case.message.due_at > case.policy.company.reaction_window_ms
     return Verdict(REFUSED, "too_late") if late else None
 
 

@@ -32,12 +32,13 @@ class Document(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """What the composition root decides: how imports are answered, what can be sent, how audiences are asked."""
+    """What the composition root decides: answers to imports, transports, the language of audiences, the clock."""
 
     history: str = "mute"
     transports: frozenset[str] = frozenset({"email", "sms", "webhook"})
     language: Language | None = None
     company: Mapping[str, Any] = {}
+    by_wall_clock: bool = True
 
 
 def deployment_of(settings: Mapping[str, Any]) -> Deployment:
@@ -48,6 +49,7 @@ def deployment_of(settings: Mapping[str, Any]) -> Deployment:
         transports=channels_of(settings),
         language=settings.get("audience_language"),
         company=company,
+        by_wall_clock=settings.get("clock") != "events",
     )
 
 
@@ -133,6 +135,7 @@ def parse(documents: Sequence[Document], deployment: Deployment) -> Rulebook:
         stopped=(SENDING, STOPPED) in bodies,
         transports=deployment.transports,
         history=deployment.history,
+        by_wall_clock=deployment.by_wall_clock,
     )
     return Rulebook(policy, templates)
 

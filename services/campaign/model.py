@@ -10,6 +10,7 @@ import msgspec
 from services.campaign.company import Company
 from services.campaign.definition import Campaign
 from shared.events.profiles import Calls, Chats, Consent, Emails, Known
+from shared.events.times import EPOCH
 
 PLANNED, SENDING, SENT, REFUSED, FAILED, HELD = "planned", "sending", "sent", "refused", "failed", "held"
 DELIVERED, CLICKED, CONVERTED = "delivered", "clicked", "converted"
@@ -151,7 +152,7 @@ class Policy:
 
     `transports` are the channels that can be sent at all; `history` is `mute` (imports plan nothing) or `outbox`.
     `sending` are the imports that were asked to send, and when (ms): what then was younger than the reaction window is
-    answered like anything live.
+    answered like anything live. `by_wall_clock`: what is live happens at the time of the wall clock, not of the events.
     """
 
     campaigns: Mapping[str, Campaign]
@@ -164,6 +165,7 @@ class Policy:
     transports: frozenset[str] = frozenset({"email"})
     history: str = "mute"
     sending: Mapping[str, int] = field(default_factory=dict)
+    by_wall_clock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class State:
 class ProfileSeen(NamedTuple):
     """A new version of a record. `cause` is the key of the interaction that made it, `reason` event, merge or split.
 
-    `about` is the message of ours that the interaction brings news of.
+    `about` is the message of ours that the interaction brings news of, `appended` the moment at which the log got it.
     """
 
     profile_id: str
@@ -192,6 +194,7 @@ class ProfileSeen(NamedTuple):
     key: str = ""
     received: datetime | None = None
     about: str | None = None
+    appended: datetime = EPOCH
 
 
 class ProfileGone(NamedTuple):
@@ -208,7 +211,7 @@ class ProfileGone(NamedTuple):
 
 
 class ClassChanged(NamedTuple):
-    """The customer moved from one class to another; `event` is what templates see of it."""
+    """The customer moved from one class to another; `event` is what templates see of it, `appended` as above."""
 
     profile_id: str
     time: datetime
@@ -222,6 +225,7 @@ class ClassChanged(NamedTuple):
     history: str | None = None
     key: str = ""
     received: datetime | None = None
+    appended: datetime = EPOCH
 
 
 class Due(NamedTuple):

@@ -13,7 +13,7 @@ from shared.events.profiles import TOPIC as PROFILES
 from shared.events.profiles import UPDATED, Removal
 from shared.events.segments import CHANGED
 from shared.events.segments import decoder as _changes
-from shared.events.times import rfc3339, to_ms
+from shared.events.times import from_ms, rfc3339, to_ms
 from shared.log import Record
 
 _views = msgspec.json.Decoder(View)
@@ -32,7 +32,7 @@ def read(record: Record) -> CampaignEvent | None:
             return Marked(mark.name, event.type == BEGIN, record.topic, record.partition, event.time, mark.send)
         if record.topic == PROFILES:
             return _profile(record, event) if event.type == UPDATED else None
-        return _change(event) if event.type == CHANGED else None
+        return _change(record, event) if event.type == CHANGED else None
     except msgspec.MsgspecError as error:
         raise InvalidEvent("invalid_record", (Fault(str(error)),)) from error
 
@@ -66,11 +66,12 @@ def _profile(record: Record, event: Event) -> ProfileSeen:
         reason=(_header(record, "reason") or b"event").decode(),
         key=event_key(event),
         received=event.receivedat,
+        appended=from_ms(record.timestamp),
         about=event.causemessage if event.causetype in NEWS else None,
     )
 
 
-def _change(event: Event) -> ClassChanged:
+def _change(record: Record, event: Event) -> ClassChanged:
     change = _changes.decode(event.data)
     seen = {
         "type": event.type,
@@ -94,6 +95,7 @@ def _change(event: Event) -> ClassChanged:
         history=event.history,
         key=event_key(event),
         received=event.receivedat,
+        appended=from_ms(record.timestamp),
     )
 
 

@@ -178,6 +178,20 @@ def test_timers_that_fell_due_before_an_event_fire_first_as_of_their_own_moment(
     assert (message.state, message.changed_at) == ("sending", state.customer.messages[0].due_at)
 
 
+def test_what_fell_due_long_before_the_log_heard_of_it_is_too_late() -> None:
+    def state(hours: float, **given: Any) -> Message:
+        news = changed("inactive", 2, at(1), from_="active", appended=at(hours))
+        return only(after(empty(policy(**given)), seen(), changed(), news))
+
+    assert state(24).state == "sending"
+    assert (state(25).state, state(25).reason) == ("refused", "too_late")
+    assert state(25, by_wall_clock=False).state == "sending"
+    past = {"history": "sample"}
+    news = changed("inactive", 2, at(1), from_="active", appended=at(25), **past)
+    kept = after(empty(policy(history="outbox")), seen(**past), changed(**past), news)
+    assert only(kept).state == "sending"
+
+
 def test_an_event_starts_a_campaign_once() -> None:
     rules = policy(campaign(on={"event": "call.completed"}))
     call = seen(view(2), at(1), cause_source="pbx", cause_id="7", cause_type="call.completed")
