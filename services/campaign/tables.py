@@ -14,10 +14,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from shared.database import PASSING, REWRITTEN
+from shared.database import PASSING, REWRITTEN, serial
 
 metadata = MetaData()
-serial = Integer().with_variant(BigInteger, "postgresql")
 
 customer = Table(
     "customer",

@@ -59,7 +59,8 @@ def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, b'\na,b\n1,"two\nlines"\n\n3\n5,6\n')
     first, spoilt, last = rows_of(file)
     assert first == Row(3, {"a": "1", "b": "two\nlines"})
-    assert (spoilt.line, spoilt.original) == (6, b"3")  # type: ignore[union-attr]
+    assert isinstance(spoilt, Spoilt)
+    assert (spoilt.line, spoilt.original) == (6, b"3")
     assert last == Row(7, {"a": "5", "b": "6"})
 
 

@@ -20,7 +20,7 @@ from shared.events.dead_letters import TOPIC as LETTERS
 from shared.events.envelope import decode
 from shared.events.interactions import BEGIN, END, TOPIC
 from shared.events.outgoing import Outgoing
-from shared.log import Log, Told, TopicPartition
+from shared.log import Log, Position, Told, TopicPartition
 from shared.log.sqlite import open_log
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -160,8 +160,6 @@ async def test_what_the_log_holds_of_another_order_is_appended_anew(tmp_path: Pa
 
 
 async def _told(log: Log, count: int, at: int) -> Any:
-    from shared.log import Position  # noqa: PLC0415
-
     return Position(count, at, 0)
 
 

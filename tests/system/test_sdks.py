@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,12 @@ def test_every_event_of_every_library_arrives_once(house: House, library: str) -
     errors = SENDING[library]([(house.url, house.key("write"), calls)])
     assert errors == [[]]
     for name in names:
-        eventually(lambda name=name: _is_complete(house, name, began))  # type: ignore[misc]
+        eventually(partial(_is_complete, house, name, began))
     assert house.get("/v1/dead-letters")["dead_letters"] == []
+
+
+def _found(house: House, customer: str) -> Any:
+    return house.get("/v1/profiles", customer_id=customer)["profiles"]
 
 
 def _is_complete(house: House, name: str, began: datetime) -> bool:
@@ -207,7 +212,7 @@ def test_what_passes_is_sent_again_once_and_counted_once(house: House, library: 
         for problem, gate in zip(PASSING, opened, strict=True):
             assert [seen.status for seen in gate.seen] == [problem.status_code, 200]
     for number in range(len(PASSING)):
-        found = eventually(lambda n=number: house.get("/v1/profiles", customer_id=f"{library}-passing-{n}")["profiles"])  # type: ignore[misc]
+        found = eventually(partial(_found, house, f"{library}-passing-{number}"))
         assert found[0]["purchases"]["count"] == 1
 
 
