@@ -4,7 +4,6 @@ import functools
 import os
 import smtplib
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +31,9 @@ BATCH = 500
 FEW = 50
 """A batch that leaves one by one is small, so that what is decided meanwhile need not wait for it."""
 
-IDLE_SECONDS = 0.25
+IDLE_SECONDS = 1.0
+"""After so long without news the queue is looked at again: for pauses that are over, and what other processes left."""
+
 CHORES_MS = 5_000
 STALE_MS = 5 * 60_000
 """A claim older than this is decided again before it is sent: consent or the hour may have changed."""
@@ -64,7 +65,7 @@ def ways_of(settings: Mapping[str, Any], sender: str, clock: Clock) -> Mapping[s
 
 
 class Gateway:
-    """Sends the claimed messages of one database, one batch at a time."""
+    """Sends the claimed messages of the partitions that this process owns, one batch at a time."""
 
     def __init__(self, context: Context, rulebooks: Rulebooks) -> None:
         self._context = context
@@ -79,22 +80,28 @@ class Gateway:
 
     def work(self, stop: Callable[[], bool]) -> None:
         """Until told to stop. An outage means waiting; nothing is lost by it."""
+        news = self._context.news
         while not stop():
+            news.clear()
             try:
                 busy = self.send_batch()
             except (Conflict, Unavailable) as outage:
                 logger.warning("gateway_waiting", service="campaign", reason=type(outage).__name__)
                 busy = False
             if not busy:
-                time.sleep(IDLE_SECONDS)
+                news.wait(IDLE_SECONDS)
 
     def send_batch(self) -> bool:
         """Send what waits, at most one batch; whether there was anything."""
-        now = self._now()
+        now, parts = self._now(), self._context.parts()
+        if not parts:
+            return False
         self._do_chores(now)
         with self._context.engine.connect() as connection:
-            claimed = queue.waiting(connection, now, FEW if self._ways else BATCH)
+            claimed = queue.waiting(connection, now, FEW if self._ways else BATCH, parts)
             rulebook = self._rulebooks.load(connection) if claimed else None
+            if rulebook is None and queue.is_told(connection, parts):
+                self._context.nudge()
         if rulebook is None:
             return False
         ready, outcomes = self._compose(claimed, rulebook, now)
@@ -204,4 +211,4 @@ class Gateway:
     def _told(self, item: Claimed, kind: str, now: int, reason: str | None = None, subject: str | None = None) -> Told:
         message = item.message
         at = message.changed_at if self._on_event_time else now
-        return Told(message.message_id, message.profile_id, kind, at, reason, subject)
+        return Told(message.message_id, message.profile_id, kind, at, reason, subject, item.part)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, or_, select
+from sqlalchemy import Connection, and_, func, insert, or_, select
 
 from services.campaign import tables
 from shared.events.times import from_ms, rfc3339
@@ -40,8 +40,10 @@ def one(connection: Connection, message_id: str) -> dict[str, Any] | None:
 
 def ask(connection: Connection, shown: Mapping[str, Any], kind: str, now_ms: int) -> None:
     """Hand an operator's wish (`resend`, `drop`) to the core."""
+    customer = tables.customer
+    part = select(customer.c.part).where(customer.c.profile_id == shown["profile_id"]).scalar_subquery()
     row = {"message_id": shown["id"], "profile_id": shown["profile_id"], "kind": kind, "at": now_ms}
-    connection.execute(insert(tables.signal).values(row))
+    connection.execute(insert(tables.signal).values(part=func.coalesce(part, 0), **row))
 
 
 def sort_key(shown: Mapping[str, Any]) -> Key:

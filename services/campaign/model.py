@@ -106,10 +106,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The state of one customer. `gone` says why there is no record any more, `into` who survived the merge.
 
+    `part` is the number of the partition that his records come on: whoever owns it sees to his messages.
     `record` is the JSON of a record that came with this batch; what is kept of it are the `facts` for audiences.
     """
 
     profile_id: str
+    part: int = 0
     view: View | None = None
     version: int = 0
     classes: dict[str, Standing] = {}
@@ -177,7 +179,8 @@ class State:
 
 
 class ProfileSeen(NamedTuple):
-    """A new version of a record. `cause` is the key of the interaction that made it, `reason` event, merge or split.
+    """A new version of a record, on a partition. `cause` is the key of the interaction that made it, `reason` event,
+    merge or split.
 
     `about` is the message of ours that the interaction brings news of, `appended` the moment at which the log got it.
     """
@@ -195,6 +198,7 @@ class ProfileSeen(NamedTuple):
     received: datetime | None = None
     about: str | None = None
     appended: datetime = EPOCH
+    part: int = 0
 
 
 class ProfileGone(NamedTuple):
@@ -208,6 +212,7 @@ class ProfileGone(NamedTuple):
     history: str | None = None
     key: str = ""
     erasure_id: str | None = None
+    part: int = 0
 
 
 class ClassChanged(NamedTuple):
@@ -226,6 +231,7 @@ class ClassChanged(NamedTuple):
     key: str = ""
     received: datetime | None = None
     appended: datetime = EPOCH
+    part: int = 0
 
 
 class Due(NamedTuple):

@@ -1,6 +1,6 @@
 """The gateway's side of the database: what is to be sent, the intent before it, the outcome after it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, update
@@ -16,11 +16,12 @@ LEASE_MS = 120_000
 
 
 class Claimed(NamedTuple):
-    """A message to send, with what is known of the customer now."""
+    """A message to send, with what is known of the customer now, and the partition it belongs to."""
 
     message: Message
     customer: Customer
     attempt: int
+    part: int = 0
 
 
 class Told(NamedTuple):
@@ -32,15 +33,16 @@ class Told(NamedTuple):
     at: int
     reason: str | None = None
     subject: str | None = None
+    part: int = 0
 
 
-def waiting(connection: Connection, now_ms: int, limit: int) -> Sequence[Claimed]:
+def waiting(connection: Connection, now_ms: int, limit: int, parts: Collection[int]) -> Sequence[Claimed]:
     """Up to `limit` messages to send; with the kill switch on only those of imports, which go to files."""
     table, document = tables.dispatch, tables.document
     stopped = exists().where((document.c.kind == SENDING) & (document.c.name == STOPPED))
     query = (
-        select(table.c.message_id, table.c.profile_id, table.c.attempt)
-        .where((table.c.phase == "claimed") & (table.c.not_before <= now_ms))
+        select(table.c.message_id, table.c.profile_id, table.c.attempt, table.c.part)
+        .where((table.c.phase == "claimed") & (table.c.not_before <= now_ms) & table.c.part.in_(parts))
         .where(or_(table.c.history.is_not(None), ~stopped))
         .order_by(table.c.not_before, table.c.message_id)
         .limit(limit)
@@ -49,7 +51,7 @@ def waiting(connection: Connection, now_ms: int, limit: int) -> Sequence[Claimed
     messages = load_messages(connection, [row.message_id for row in rows])
     customers = load_customers(connection, sorted({row.profile_id for row in rows}))
     return [
-        Claimed(messages[row.message_id], _customer(customers, row.profile_id), row.attempt)
+        Claimed(messages[row.message_id], _customer(customers, row.profile_id), row.attempt, row.part)
         for row in rows
         if row.message_id in messages
     ]
@@ -86,6 +88,12 @@ def postpone(connection: Connection, message_id: str, attempt: int, not_before: 
     connection.execute(update(table).where(table.c.message_id == message_id).values(**values))
 
 
+def is_told(connection: Connection, parts: Collection[int]) -> bool:
+    """Whether something waits for the core, for instance a wish that another process was told."""
+    table = tables.signal
+    return connection.execute(select(table.c.id).where(table.c.part.in_(parts)).limit(1)).first() is not None
+
+
 def tell(connection: Connection, outcomes: Sequence[Told]) -> None:
     """Hand outcomes to the core and take the messages off the queue, both or neither."""
     if not outcomes:
@@ -105,9 +113,12 @@ def broken_off(connection: Connection, now_ms: int) -> Sequence[Told]:
     table = tables.dispatch
     free = {"phase": "claimed", "sender": None, "taken_at": None}
     connection.execute(update(table).where(is_stuck(now_ms) & (table.c.phase == "connect")).values(**free))
-    rows = connection.execute(select(table.c.message_id, table.c.profile_id).where(is_stuck(now_ms))).all()
+    query = select(table.c.message_id, table.c.profile_id, table.c.part).where(is_stuck(now_ms))
     reason = "the sender stopped while the message was sent"
-    return [Told(row.message_id, row.profile_id, "unknown", now_ms, reason) for row in rows]
+    return [
+        Told(row.message_id, row.profile_id, "unknown", now_ms, reason, part=row.part)
+        for row in connection.execute(query)
+    ]
 
 
 def discarded(connection: Connection, message_ids: Sequence[str]) -> None:

@@ -48,7 +48,15 @@ def _removal(record: Record) -> ProfileGone | None:
     gone = _removals.decode(header)
     key = f"{gone.profile_id}/removed/{gone.version}"
     return ProfileGone(
-        gone.profile_id, gone.time, gone.reason, gone.version, gone.into, gone.history, key, gone.erasure_id
+        profile_id=gone.profile_id,
+        time=gone.time,
+        reason=gone.reason,
+        version=gone.version,
+        into=gone.into,
+        history=gone.history,
+        key=key,
+        erasure_id=gone.erasure_id,
+        part=record.partition,
     )
 
 
@@ -68,6 +76,7 @@ def _profile(record: Record, event: Event) -> ProfileSeen:
         received=event.receivedat,
         appended=from_ms(record.timestamp),
         about=event.causemessage if event.causetype in NEWS else None,
+        part=record.partition,
     )
 
 
@@ -96,6 +105,7 @@ def _change(record: Record, event: Event) -> ClassChanged:
         key=event_key(event),
         received=event.receivedat,
         appended=from_ms(record.timestamp),
+        part=record.partition,
     )
 
 

@@ -16,6 +16,7 @@ from services.campaign.model import (
     PLANNED,
     SENDING,
     CampaignEvent,
+    ClassChanged,
     Customer,
     Due,
     Language,
@@ -69,6 +70,8 @@ class Work:
         """The state of the customer an event is about; an unknown one is empty."""
         name = NOBODY if isinstance(event, Marked) else event.profile_id
         customer = self.customers.get(name) or Customer(profile_id=name)
+        if isinstance(event, ProfileSeen | ProfileGone | ClassChanged) and event.part != customer.part:
+            customer = msgspec.structs.replace(customer, part=event.part)
         if isinstance(event, ProfileSeen) and event.about is not None:
             customer = self._with_named(customer, event.about)
         return State(customer, self.policy)
@@ -100,6 +103,10 @@ class Work:
                 self.transitions[entered.message_id, entered.revision] = entered
                 if entered.state == SENDING:
                     self.claimed.add(entered.message_id)
+
+    def part_of(self, message: Message) -> int:
+        """The partition whose owner sees to a message: that of its customer."""
+        return self.customers[message.profile_id].part
 
 
 def load(connection: Connection, rulebook: Rulebook, events: Sequence[CampaignEvent]) -> Work:
@@ -170,11 +177,12 @@ def _worth_keeping(customer: Customer) -> bool:
 
 def _customer_row(customer: Customer, language: Language | None) -> dict[str, Any]:
     if customer.gone == "erasure":
-        customer = Customer(profile_id=customer.profile_id, version=customer.version, gone=customer.gone)
+        kept = ("profile_id", "part", "version", "gone")
+        customer = Customer(**{name: getattr(customer, name) for name in kept})
     elif customer.record is not None:
         customer = msgspec.structs.replace(customer, record=None, facts=facts_of(customer, language))
     body = _encoder.encode(customer)
-    return {"profile_id": customer.profile_id, "version": customer.version, "body": body}
+    return {"profile_id": customer.profile_id, "part": customer.part, "version": customer.version, "body": body}
 
 
 def _save_messages(connection: Connection, work: Work) -> None:
@@ -182,19 +190,18 @@ def _save_messages(connection: Connection, work: Work) -> None:
         connection.execute(delete(tables.due).where(these))
     moved = [message for _, message in sorted(work.messages.items())]
     planned = [message for message in moved if message.state == PLANNED]
-    put(connection, tables.due, [_due_row(message) for message in planned], "refuse")
+    put(connection, tables.due, [_due_row(message, work.part_of(message)) for message in planned], "refuse")
     put(connection, tables.message, [_message_row(message) for message in moved])
     put(connection, tables.transition, [_transition_row(message) for _, message in sorted(work.transitions.items())])
     # only what was claimed just now: a message on its way may be in other hands already
-    claimed = [
-        _dispatch_row(message) for message in moved if message.state == SENDING and message.message_id in work.claimed
-    ]
-    put(connection, tables.dispatch, claimed)
+    claimed = [message for message in moved if message.state == SENDING and message.message_id in work.claimed]
+    put(connection, tables.dispatch, [_dispatch_row(message, work.part_of(message)) for message in claimed])
 
 
-def _due_row(message: Message) -> dict[str, Any]:
+def _due_row(message: Message, part: int) -> dict[str, Any]:
     return {
         "message_id": message.message_id,
+        "part": part,
         "due_at": message.due_at,
         "profile_id": message.profile_id,
         "history": message.history,
@@ -216,9 +223,10 @@ def _transition_row(message: Message) -> dict[str, Any]:
     }
 
 
-def _dispatch_row(message: Message) -> dict[str, Any]:
+def _dispatch_row(message: Message, part: int) -> dict[str, Any]:
     return {
         "message_id": message.message_id,
+        "part": part,
         "profile_id": message.profile_id,
         "history": message.history,
         "phase": "claimed",
@@ -246,10 +254,12 @@ def _in_no_open_import() -> Any:
 
 
 def next_due(connection: Connection, parts: Collection[int]) -> datetime | None:
-    """The earliest moment at which there is something to do; outcomes are to be taken up at once."""
-    if connection.execute(select(tables.signal.c.id).limit(1)).first() is not None:
+    """The earliest moment at which something is to do on these partitions; outcomes are to be taken up at once."""
+    if connection.execute(select(tables.signal.c.id).where(tables.signal.c.part.in_(parts)).limit(1)).first():
         return EPOCH
-    earliest = connection.execute(select(func.min(tables.due.c.due_at)).where(_in_no_open_import())).scalar()
+    table = tables.due
+    query = select(func.min(table.c.due_at)).where(table.c.part.in_(parts) & _in_no_open_import())
+    earliest = connection.execute(query).scalar()
     return None if earliest is None else from_ms(earliest)
 
 
@@ -260,8 +270,11 @@ def overdue(connection: Connection, now: datetime) -> int:
 
 
 def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[CampaignEvent] | None:
-    """Outcomes first, then the timers due up to the watermark, oldest first; None when there is nothing."""
-    signals = connection.execute(select(tables.signal).order_by(tables.signal.c.id).limit(limit)).all()
+    """Of one partition: outcomes first, then the timers due up to the watermark, oldest first; None for nothing."""
+    told = tables.signal
+    signals = connection.execute(
+        select(told).where(told.c.part == watermark.partition).order_by(told.c.id).limit(limit)
+    ).all()
     events: list[CampaignEvent] = [
         Outcome(row.id, row.profile_id, row.message_id, row.kind, from_ms(row.at), row.reason, row.subject)
         for row in signals
@@ -269,7 +282,8 @@ def due(connection: Connection, watermark: Watermark, limit: int) -> Sequence[Ca
     table = tables.due
     query = (
         select(table)
-        .where((table.c.due_at <= to_ms(watermark.live)) & _in_no_open_import())
+        .where((table.c.part == watermark.partition) & (table.c.due_at <= to_ms(watermark.live)))
+        .where(_in_no_open_import())
         .order_by(table.c.due_at, table.c.message_id)
         .limit(limit - len(events))
     )

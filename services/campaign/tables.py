@@ -22,11 +22,13 @@ customer = Table(
     "customer",
     metadata,
     Column("profile_id", String, primary_key=True),
+    Column("part", Integer, nullable=False, server_default="0"),
     Column("version", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     postgresql_with=REWRITTEN,
 )
-"""The state of one customer, whole; an erased one keeps only his id and version."""
+"""The state of one customer, whole, and the partition that his records come on; an erased one keeps only his id and
+version. What is to be done for a customer (`due`, `dispatch`, `signal`) is done by the owner of his partition."""
 
 message = Table(
     "message",
@@ -72,10 +74,11 @@ due = Table(
     "due",
     metadata,
     Column("message_id", String, primary_key=True),
+    Column("part", Integer, nullable=False, server_default="0"),
     Column("due_at", BigInteger, nullable=False),
     Column("profile_id", String, nullable=False),
     Column("history", String),
-    Index("due_moment", "due_at"),
+    Index("due_moment", "part", "due_at"),
 )
 """The timers of planned messages; narrow, because it is asked all the time."""
 
@@ -83,6 +86,7 @@ dispatch = Table(
     "dispatch",
     metadata,
     Column("message_id", String, primary_key=True),
+    Column("part", Integer, nullable=False, server_default="0"),
     Column("profile_id", String, nullable=False),
     Column("history", String),
     Column("phase", String, nullable=False),
@@ -99,6 +103,7 @@ signal = Table(
     "signal",
     metadata,
     Column("id", serial, primary_key=True, autoincrement=True),
+    Column("part", Integer, nullable=False, server_default="0"),
     Column("message_id", String, nullable=False),
     Column("profile_id", String, nullable=False),
     Column("kind", String, nullable=False),

@@ -1,6 +1,7 @@
 """The loop of one service: claim, poll, process, publish, fire what is due. Stops between batches, never inside one."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,9 @@ T = TypeVar("T")
 BATCH = 1000
 LARGEST_BATCH = 4000
 """While a loop is behind, batches grow up to this: what is loaded and saved per customer is then paid for once."""
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 5.0
+"""Seconds after which a loop looks again at what another process may have changed: definitions, wishes, closed days."""
+
 HELD_PAUSE = 0.02
 """Seconds after which a partition that waits for others is looked at again."""
 
@@ -41,14 +44,12 @@ class Loop:
     def __init__(self, service: Service, engine: Engine, process: Process) -> None:
         self.service = service
         self.engine = engine
-        self.log = process.log
-        self.clock = process.clock
-        self.metrics = process.metrics
-        self.owner = process.owner
-        self.events_clock = process.events_clock
+        self.log, self.clock, self.metrics = process.log, process.clock, process.metrics
+        self.owner, self.events_clock = process.owner, process.events_clock
         self.progress_at = time.monotonic()
         self.failure: str | None = None
         self.idle = True
+        self.news = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=service.name)
         self._claims: dict[TopicPartition, Claim] = {}
         self._kept: dict[TopicPartition, Slice] = {}
@@ -72,6 +73,7 @@ class Loop:
     def stop(self) -> None:
         """Finish the batch in hand and end."""
         self._stop = True
+        self.news.set()
         self.nudge()
 
     async def run(self) -> None:
@@ -168,13 +170,14 @@ class Loop:
             return LONGEST_WAIT
         return max(0.0, min(LONGEST_WAIT, (due - self.clock()).total_seconds()))
 
-    def _parts(self) -> Sequence[int]:
-        return sorted({place.partition for place in self._claims})
+    def parts(self) -> Sequence[int]:
+        """The partition numbers that are ours at this moment. Safe from any thread."""
+        return sorted({place.partition for place in list(self._claims)})
 
     def _next_due(self) -> datetime | None:
         assert self.service.timers is not None
         with self.engine.connect() as connection:
-            return self.service.timers.next_due(connection, self._parts())
+            return self.service.timers.next_due(connection, self.parts())
 
     async def _alignment(self) -> Alignment:
         """How far all partitions are in the open imports."""
@@ -227,6 +230,7 @@ class Loop:
         await self._publisher.publish(part, said, told, seq)
         measure.told(self.metrics, said)
         self.progress_at = time.monotonic()
+        self.news.set()
 
     def _account(self, applied: Applied, seconds: float) -> None:
         measure.batch(self.metrics, self.service, applied, seconds, self.clock())
@@ -263,7 +267,7 @@ class Loop:
             parts=await self.log.partitions(self.service.consumes[0]),
         )
         fired = False
-        for part in self._parts():
+        for part in self.parts():
             fired |= await self._fire_once(replace(mark, partition=part))
         return fired
 

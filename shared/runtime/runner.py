@@ -73,6 +73,8 @@ class Platform:
                 clock=self.clock,
                 settings=self.settings,
                 nudge=loop.nudge,
+                parts=loop.parts,
+                news=loop.news,
                 metrics=self.metrics,
             )
             prepare(engine, service, partial(_start, service, context))

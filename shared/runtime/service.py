@@ -1,5 +1,6 @@
 """What a service is: a value. The runner hosts one, some or all of them."""
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +23,9 @@ class Context:
     """What the runner hands to a service: its own database, the log, the clock, company-wide settings.
 
     `nudge` tells the service's loop that something changed that it must look at now (a definition, a timer).
-    `metrics` are those of the process; without a runner they are the service's own.
+    `parts` gives the partition numbers that the loop owns at this moment, and `news` is set whenever it has said
+    something: for workers that act on what was decided. `metrics` are those of the process. Without a runner there is
+    one partition, and metrics are the service's own.
     """
 
     engine: Engine
@@ -30,6 +33,8 @@ class Context:
     clock: Clock
     settings: Mapping[str, Any]
     nudge: Callable[[], None]
+    parts: Callable[[], Collection[int]] = lambda: (0,)
+    news: threading.Event = field(default_factory=threading.Event)
     metrics: Metrics = field(default_factory=lambda: Metrics("0"))
 
 

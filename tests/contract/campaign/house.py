@@ -31,21 +31,33 @@ NOON = datetime(2026, 5, 25, 12, 0, tzinfo=UTC)
 
 
 class House:
-    """One campaign service with a clock in the test's hand."""
+    """One campaign service with a clock in the test's hand, the owner of one partition."""
 
-    def __init__(self, engine: Engine, folder: Path, **settings: Any) -> None:
+    def __init__(self, engine: Engine, folder: Path, part: int = 0, **settings: Any) -> None:
         self.engine = engine
+        self.part = part
+        self.nudged = 0
         self.now = NOON
         self.log = SqliteLog(folder / "log.db", 1, lambda: 0)
         self.outbox = folder / "outbox"
         given = {"secret": "s" * 32, "outbox_dir": self.outbox, "public_url": "https://e.example", **settings}
-        self.context = Context(engine=engine, log=self.log, clock=lambda: self.now, settings=given, nudge=lambda: None)
+        self.context = Context(
+            engine=engine,
+            log=self.log,
+            clock=lambda: self.now,
+            settings=given,
+            nudge=self._nudge,
+            parts=lambda: (self.part,),
+        )
         assert SERVICE.start is not None
         with transaction(engine) as connection:
             SERVICE.start(connection, self.context)
         SERVICE.router(self.context)
         self.said: list[Outgoing] = []
         self.gateway = self.another_gateway()
+
+    def _nudge(self) -> None:
+        self.nudged += 1
 
     def another_gateway(self) -> Gateway:
         return Gateway(self.context, rulebooks_of(self.engine))
@@ -62,7 +74,7 @@ class House:
         fired = 0
         while True:
             with transaction(self.engine) as connection:
-                events = SERVICE.timers.due(connection, Watermark(live=self.now), 500)
+                events = SERVICE.timers.due(connection, Watermark(live=self.now, partition=self.part, parts=2), 500)
                 if events is None:
                     return fired
                 fired += len(events)
@@ -93,6 +105,7 @@ def name_of(number: int) -> str:
 
 def record_of(number: int = 1, version: int = 1, history: str | None = None, **given: Any) -> Record:
     time, cause, about = given.pop("time", NOON), given.pop("cause", None), given.pop("about", None)
+    part = given.pop("part", 0)
     profile = Profile(
         profile_id=name_of(number),
         version=version,
@@ -118,7 +131,7 @@ def record_of(number: int = 1, version: int = 1, history: str | None = None, **g
         causetype=cause,
         causemessage=about,
     )
-    return Record("profiles", 0, version, 0, profile.profile_id, encode(event))
+    return Record("profiles", part, version, 0, profile.profile_id, encode(event))
 
 
 def change_of(number: int = 1, version: int = 1, history: str | None = None, **given: Any) -> Record:
@@ -142,7 +155,7 @@ def change_of(number: int = 1, version: int = 1, history: str | None = None, **g
         data=raw(change),
         history=history,
     )
-    return Record("segment-changes", 0, version, 0, change.profile_id, encode(event))
+    return Record("segment-changes", given.get("part", 0), version, 0, change.profile_id, encode(event))
 
 
 def mark(kind: str, topic: str) -> Record:
