@@ -20,13 +20,17 @@ from shared.security import FirstKeys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What to start. `sample` asks for the bundled sample on the first start of a data folder."""
+    """What to start. `sample` asks for the bundled sample on the first start of a data folder.
+
+    `reactions_on_history` lets imports plan messages, into files only, as the sample does.
+    """
 
     settings: Settings
     names: tuple[str, ...]
     host: str
     port: int
     sample: bool
+    reactions_on_history: bool = False
 
 
 async def start(what: Start, out: Console) -> None:
@@ -36,7 +40,8 @@ async def start(what: Start, out: Console) -> None:
     folder = composition.data_folder(what.settings)
     sample = _sample(what, folder)
     settings = what.settings.model_copy(update={"currency": str(sample["currency"])}) if sample else what.settings
-    platform, first = composition.compose(settings, what.names, address, reactions_on_history=sample is not None)
+    reactions = what.reactions_on_history or sample is not None
+    platform, first = composition.compose(settings, what.names, address, reactions_on_history=reactions)
     if sample:
         if await replay.appended(platform.log) == 0:
             await replay.begin(platform.log, sample)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from operator import is_
 
 import msgspec
 
@@ -32,7 +33,7 @@ from services.campaign.model import (
     State,
 )
 from services.campaign.occasion import ANSWERED, Occasion, message_id, of_change, of_event
-from services.campaign.tracking import advanced, awaits_goal, passed, told_of
+from services.campaign.tracking import advanced, awaits_goal, passed, past_goal, told_of
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms, rfc3339, to_ms
 
@@ -79,16 +80,23 @@ def react(before: State, after: State) -> tuple[Outgoing, ...]:
 
 
 def _settled(customer: Customer, event: CampaignEvent) -> Customer:
-    """Without the messages that were finished before, but for those that may still reach their goal."""
+    """Without the messages that were finished before, but for those that may still reach their goal.
+
+    Only what lies in the log says how late it is: when a timer fires and when the gateway tells of a send is chance,
+    and the wall clock is years ahead of an import.
+    """
+    if not isinstance(event, ProfileSeen | ClassChanged):
+        return customer
     about, now_ms = getattr(event, "about", None), to_ms(event.time)
     kept = tuple(
-        message
+        past_goal(message, now_ms)
         for message in customer.messages
         if message.state in OPEN
         or message.message_id == about
         or (message.profile_id == customer.profile_id and awaits_goal(message, now_ms))
     )
-    return customer if len(kept) == len(customer.messages) else _replace(customer, messages=kept)
+    same = len(kept) == len(customer.messages) and all(map(is_, kept, customer.messages))
+    return customer if same else _replace(customer, messages=kept)
 
 
 def _with(customer: Customer, message: Message) -> Customer:
@@ -286,7 +294,8 @@ def _outcome(customer: Customer, policy: Policy, event: Outcome) -> Customer:
 def _caught_up(customer: Customer, message_id: str, now_ms: int) -> Customer:
     """The news of a message may have come before its own sender told that it was sent."""
     message = next(m for m in customer.messages if m.message_id == message_id)
-    return _with(customer, advanced(message, now_ms))
+    known = (message.delivered_at, message.clicked_at, message.converted_at)
+    return _with(customer, advanced(message, max([now_ms, *(at for at in known if at is not None)])))
 
 
 def _verdict(message: Message, event: Outcome) -> Verdict | None:

@@ -64,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `due_at` moves on when quiet hours postpone the message; `revision` counts its states; `event` is what templates
     see of the trigger; `started` is False until the reaction window of a waiting step was checked. `decided_at` is when
-    it was claimed or held out; `goal_at` the latest event after the occasion that is its goal, up to `goal_until`.
+    it was claimed or held out; `goal_at` an event after the occasion that is its goal, up to `goal_until`.
     `bounced` is hard or soft.
     """
 

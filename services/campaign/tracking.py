@@ -37,8 +37,13 @@ _replace = msgspec.structs.replace
 def awaits_goal(message: Message, now_ms: int) -> bool:
     """Whether a message that is finished may still be found to have reached its goal: sent or held out, in time."""
     counts = message.sent_at is not None or (message.state == REFUSED and message.reason == HOLD_OUT)
-    open_until = None if message.goal_until is None else message.goal_until + LATE_MS
-    return counts and message.converted_at is None and open_until is not None and now_ms <= open_until
+    return counts and message.converted_at is None and past_goal(message, now_ms).goal_until is not None
+
+
+def past_goal(message: Message, now_ms: int) -> Message:
+    """The message without its goal once that is waited for no longer, sent or still on its way."""
+    over = message.goal_until is not None and now_ms > message.goal_until + LATE_MS
+    return _replace(message, goal_until=None) if over else message
 
 
 def told_of(message: Message, event: ProfileSeen, before: View | None) -> Message:
@@ -52,8 +57,9 @@ def told_of(message: Message, event: ProfileSeen, before: View | None) -> Messag
 
 
 def _with_goal(message: Message, event: ProfileSeen) -> Message:
-    """The latest goal event after the occasion and within the goal's time; late ones and those of a merge count."""
-    if message.goal_until is None:
+    """The goal event after the occasion and within the goal's time: the latest before the message is decided, the first
+    after it. Late ones and those of a merge count."""
+    if message.goal_until is None or message.converted_at is not None:
         return message
     last = event.view.purchases.last_at if message.goal_event == "purchase.completed" else None
     moments = [event.time] if event.cause_type == message.goal_event else []

@@ -121,7 +121,15 @@ def _phone(text: str, region: str | None) -> str:
         raise UnreadableError("this is no phone number", doubtful=True) from error
     if not phonenumbers.is_possible_number(parsed):
         raise UnreadableError("this is no possible phone number", doubtful=True)
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    written = _e164(parsed)
+    # zeros after a country code may read as a trunk prefix again and again: such a number has no one form
+    if _e164(phonenumbers.parse(written)) != written:
+        raise UnreadableError("this is no possible phone number", doubtful=True)
+    return written
+
+
+def _e164(number: phonenumbers.PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def customer(value: object, rules: Rules) -> tuple[dict[str, object], tuple[Fault, ...]]:

@@ -163,6 +163,28 @@ async def test_a_member_that_is_killed_loses_its_share_within_15_seconds(
     await member.end()
 
 
+async def test_a_compacted_topic_takes_marks(kafka: str, prefix: str) -> None:
+    log = open_log(parse(kafka), prefix, topics.plan_of())
+    planned = topics.plans()
+    assert planned["profiles"].configs["cleanup.policy"] == "compact"
+    for topic in planned:
+        await log.append_everywhere(topic, b"begin")
+        await log.append_everywhere(topic, b"end")
+    consumer = log.consumer("g", ["profiles"])
+    await seek_all(consumer)
+    count = await log.partitions("profiles")
+    came = await drain(consumer, 2 * count)
+    assert [(record.key, record.value) for record in came if record.partition == 0] == [
+        (None, b"begin"),
+        (None, b"end"),
+    ]
+    first = await log.read(TopicPartition("profiles", 0), 0)
+    assert first is not None
+    assert first.key is None
+    await consumer.close()
+    await log.close()
+
+
 async def test_what_stayed_goes_on_where_it_was_after_the_group_has_changed(opener: Opener) -> None:
     first, second = opener(), opener()
     await first.append_everywhere(TOPIC, b"1")

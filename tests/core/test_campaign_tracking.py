@@ -11,6 +11,7 @@ from services.campaign.model import Message, ProfileSeen, Purchases, State, View
 from services.campaign.tracking import LATE_MS
 from shared.events.envelope import decode
 from shared.events.profiles import Emails
+from shared.events.times import to_ms
 from tests.core.campaign_builders import after, at, campaign, changed, due, empty, only, outcome, policy, seen, view
 
 GOAL = {"event": "purchase.completed", "within": "30d"}
@@ -32,8 +33,8 @@ def bought(hours: float, version: int | None = None, **given: Any) -> ProfileSee
     return seen(record, at(hours), cause_source="shop", cause_id="1", cause_type="purchase.completed", **given)
 
 
-def claimed(rules: Any = None) -> State:
-    state = after(empty(rules or policy(WAITED)), seen(), changed())
+def claimed(rules: Any = None, **given: Any) -> State:
+    state = after(empty(rules or policy(WAITED)), seen(**given), changed(**given))
     return evolve(state, due(only(state)))
 
 
@@ -105,6 +106,38 @@ def test_what_was_opened_or_complained_about_was_delivered() -> None:
     for kind in ("email.opened", "email.complained", "email.replied", "email.unsubscribed"):
         state = sent()
         assert only(evolve(state, news(only(state), kind, 1))).state == "delivered"
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_when_the_gateway_tells_of_a_send_does_not_matter(place: int) -> None:
+    """An import is read while the wall clock stands years later, and the gateway is quick or slow."""
+    state = claimed(policy(WAITED, history="outbox"), history="sample")
+    message = only(state)
+    other = msgspec.structs.replace(message, message_id="other", occasion="other", goal_until=None)
+    state = State(msgspec.structs.replace(state.customer, messages=(message, other)), state.policy)
+    years = 2 * 365 * DAY
+    story = [news(message, "email.opened", 5), bought(6), bought(7), seen(view(9_999), at(60 * DAY))]
+    told = [outcome(one, "sent", at(years)) for one in (message, other)]
+    end = after(state, *told[1:], *story[:place], told[0], *story[place:], changed("inactive", 2, at(61 * DAY)))
+    kept: dict[str, Message] = {}
+    for event in (*told[1:], *story[:place], told[0], *story[place:]):
+        state = evolve(state, event)
+        kept |= {one.message_id: one for one in state.customer.messages}
+    found = kept[message.message_id]
+    assert (found.state, found.goal_at, found.changed_at) == ("converted", to_ms(at(6)), to_ms(at(6)))
+    assert [one.message_id for one in end.customer.messages] == []
+
+
+def test_a_goal_long_after_its_time_does_not_count_sent_or_not() -> None:
+    late, forgotten = bought(3 * DAY, 20_000), seen(view(10_000), at(38 * DAY))
+    for state in (claimed(), sent()):
+        name = only(state).message_id
+        end = after(state, forgotten, late)
+        end = after(end, outcome(only(state), "sent", at(39 * DAY)))
+        assert [(m.state, m.converted_at) for m in end.customer.messages if m.message_id == name] in (
+            [("sent", None)],
+            [],
+        )
 
 
 def test_news_that_come_before_the_sender_has_told_wait_for_it() -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from services.ingest.normalise import (
@@ -119,6 +119,7 @@ VALUES = (
 
 
 @settings(max_examples=200, deadline=None)
+@example("phone", "+270000000")
 @given(st.sampled_from(KINDS), VALUES)
 def test_normalising_twice_changes_nothing(kind: str, value: str) -> None:
     try:

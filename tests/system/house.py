@@ -26,11 +26,13 @@ class House:
         *,
         sample: bool = False,
         services: Sequence[str] = (),
+        program: str = "services",
     ) -> None:
         self.folder = folder
         self.environment = dict(environment or {})
         self.sample = sample
         self.services = services
+        self.program = program
         self.process: subprocess.Popen[bytes] | None = None
         self.output = folder.parent / f"{'-'.join([folder.name, *services])}.out"
 
@@ -44,7 +46,7 @@ class House:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CARTERA_")}
         with self.output.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services", *arguments],
+                [sys.executable, "-m", self.program, *arguments],
                 env={**inherited, **self.environment},
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -20,8 +20,8 @@ from shared.log import TopicPartition
 from shared.log.kafka.answering import answering
 from shared.log.kafka.configuration import APPEND_SECONDS
 
-Row = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]
-"""Key, value and headers. A key None is a mark."""
+Row = tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]
+"""Key, value and headers."""
 
 Rows = Mapping[TopicPartition, Sequence[Row]]
 """Rows by partition; the topics carry their full names."""

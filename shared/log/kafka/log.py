@@ -20,6 +20,7 @@ from shared.log.kafka.answering import answering
 from shared.log.kafka.appending import Appender, Row
 from shared.log.kafka.configuration import ANSWER_SECONDS, Configuration
 from shared.log.kafka.consumer import KafkaConsumer
+from shared.log.kafka.keys import key_bytes, key_text
 from shared.log.kafka.membership import Membership
 from shared.log.kafka.partitioning import partition_of
 from shared.log.kafka.requests import Requests, check, leader
@@ -57,7 +58,7 @@ class KafkaLog:
         rows: dict[TopicPartition, list[Row]] = {}
         for topic, key, value, headers in records:
             full, count = self.topics.full(topic), counts[topic]
-            row = (key.encode() if key else None, value, list(headers))
+            row = (key_bytes(key, value), value, list(headers))
             for part in (partition_of(key, count),) if key else range(count):
                 rows.setdefault(TopicPartition(full, part), []).append(row)
         if rows:
@@ -205,9 +206,10 @@ def _find(place: TopicPartition, body: bytes, offset: int) -> Record | None:
             continue
         for one in batch:
             if one.offset == offset:
-                key = one.key.decode(errors="replace") if one.key is not None else None
                 headers = tuple(one.headers)
-                return Record(place.topic, place.partition, offset, one.timestamp, key, one.value, headers)
+                return Record(
+                    place.topic, place.partition, offset, one.timestamp, key_text(one.key), one.value, headers
+                )
     return None
 
 

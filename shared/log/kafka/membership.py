@@ -10,6 +10,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from shared.log import Position, Record, TopicPartition
+from shared.log.kafka.keys import key_text
 from shared.log.kafka.positions import metadata
 from shared.log.kafka.reading import Backlog
 
@@ -152,7 +153,7 @@ def _records(place: TopicPartition, found: Sequence[Any]) -> list[Record]:
             part,
             one.offset,
             one.timestamp,
-            None if (key := one.key) is None else key.decode("utf-8", "replace"),
+            key_text(one.key),
             one.value,
             one.headers,
         )
