@@ -69,7 +69,7 @@ class Topics:
             consumer.assign(places)
             await consumer.seek_to_beginning(*places)
             found: list[Record] = []
-            while any(await consumer.position(place) < ends[place] for place in places):
+            while any([await consumer.position(place) < ends[place] for place in places]):
                 for part in (await consumer.getmany(timeout_ms=500, max_records=5_000)).values():
                     found += _records(part)
         finally:

@@ -1,6 +1,7 @@
 """The senders: post in batches and write to source topics, and send again until acknowledged, as good senders do."""
 
 import asyncio
+import itertools
 import random
 import threading
 import time
@@ -105,7 +106,7 @@ class Sender:
 
     def _batch(self, drafts: Iterator[Draft], chance: random.Random) -> list[Draft]:
         wanted = chance.randrange(BATCH // 2, BATCH * 3 // 2)
-        return [draft for draft, _ in zip(drafts, range(wanted), strict=False)]
+        return list(itertools.islice(drafts, wanted))
 
     def _note(self, batch: Sequence[Draft], stamped: Sequence[tuple[bytes, bool, str | None]]) -> None:
         journal = self.journal
