@@ -24,26 +24,19 @@ class Injector:
         self._servers = servers
         self._monitor = monitor
 
-    def run(self, faults: Sequence[Fault], progress: Callable[[float, Counter[str]], None]) -> None:
-        """Do everything that is planned, each at its moment or as soon as it can be done."""
-        started = time.monotonic()
+    def run(self, faults: Sequence[Fault], now: Callable[[], float]) -> None:
+        """Do everything that is planned, each at its moment or as soon as it can be done. `now` is the plan's time."""
         apart = [fault for fault in faults if fault.kind in ("broker_kill", "broker_pause", "database")]
-        thread = threading.Thread(target=self._hurt_servers, args=(started, apart), daemon=True)
+        thread = threading.Thread(target=self._hurt_servers, args=(now, apart), daemon=True)
         thread.start()
         waiting = [fault for fault in faults if fault not in apart]
         while waiting:
-            now = time.monotonic() - started
-            while waiting and waiting[0].at <= now:
-                fault = waiting[0]
-                if not self._do(fault) and now - fault.at < SESSION_SECONDS:
-                    break
+            if waiting[0].at <= now() and self._do(waiting[0]):
                 waiting.pop(0)
             self._fleet.let_go()
-            progress(now, self.done)
             time.sleep(TICK_SECONDS)
         while thread.is_alive():
             self._fleet.let_go()
-            progress(time.monotonic() - started, self.done)
             time.sleep(TICK_SECONDS)
 
     def heal(self) -> None:
@@ -86,9 +79,10 @@ class Injector:
         step = max(1, len(able) // fault.count)
         return [able[(first + step * number) % len(able)] for number in range(fault.count)] if len(able) >= fault.count else ()
 
-    def _hurt_servers(self, started: float, faults: Sequence[Fault]) -> None:
+    def _hurt_servers(self, now: Callable[[], float], faults: Sequence[Fault]) -> None:
         for fault in faults:
-            time.sleep(max(0.0, fault.at - (time.monotonic() - started)))
+            while now() < fault.at:
+                time.sleep(TICK_SECONDS)
             try:
                 self._hurt(fault)
                 self.done[fault.kind] += 1

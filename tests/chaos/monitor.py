@@ -23,6 +23,9 @@ class Held(NamedTuple):
     owner: str
 
 
+STAGES = (("profile", "interactions"), ("segment", "profiles"), ("campaign", "profiles"))
+"""What follows from every event; each gives at least one record to the next."""
+
 QUERY = " UNION ALL ".join(
     f"SELECT '{name}', topic, part, next_offset, epoch, owner FROM \"{name}\".position" for name in SERVICES
 )
@@ -56,6 +59,14 @@ class Monitor:
             for place, held in self._last.items():
                 if held.owner.endswith(f"/{pid}"):
                     self._orphans.setdefault(place, (held.owner, time.monotonic()))
+
+    def applied(self) -> int:
+        """How many records the slowest service has applied: of events, or of records of customers."""
+        with self._lock:
+            return min(
+                sum(held.next_offset for (name, topic, _), held in self._last.items() if (name, topic) == stage)
+                for stage in STAGES
+            )
 
     def orphans(self) -> int:
         """How many partitions nobody has taken over yet."""

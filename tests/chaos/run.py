@@ -15,7 +15,7 @@ import psycopg
 
 from services.composition import SERVICES
 from tests.chaos import classes, evidence, load
-from tests.chaos.checks import Found, violations
+from tests.chaos.checks import Found, overtaken, uncounted, violations
 from tests.chaos.faults import Injector
 from tests.chaos.fleet import Fleet
 from tests.chaos.monitor import Monitor, positions
@@ -23,7 +23,7 @@ from tests.chaos.oracle import ms_of
 from tests.chaos.plan import REPLICAS, Sizes, plan
 from tests.chaos.reading import Topics
 from tests.chaos.receiver import Receiver
-from tests.chaos.sender import Journal, Sender
+from tests.chaos.sender import Journal, Pace, Sender
 from tests.chaos.servers import Servers
 
 DRAIN_SECONDS = 300.0
@@ -32,7 +32,9 @@ DRAIN_SECONDS = 300.0
 SETTLE_SECONDS = 12.0
 """Timers of the last purchases fire, and mails that wait for them leave; a closed day is measured anew at most every 2 s."""
 
-SESSION = ("profiles", "segment-changes", "messages")
+MOST_WAITING = 8_000
+"""Records that may wait for the slowest service before the senders wait too: a load that can be borne."""
+
 Say = Callable[[str], None]
 
 
@@ -75,7 +77,7 @@ class Run:
             self.say(f"ready after {time.monotonic() - started:.0f} s")
             monitor = Monitor(self.servers.database.url)
             injector = Injector(self.fleet, self.servers, monitor)
-            journal = self._load(injector)
+            journal = self._load(injector, monitor)
             recovery = self._drain(injector)
             found = self._look(journal, monitor)
         finally:
@@ -107,27 +109,26 @@ class Run:
             if answer.status_code not in (200, 201):
                 raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:500]}")
 
-    def _load(self, injector: Injector) -> Journal:
-        rate = self.sizes.events / self.sizes.seconds
-        sender = Sender(self.fleet.entrances, self.servers.bootstrap, f"{self.name}.", rate)
+    def _load(self, injector: Injector, monitor: Monitor) -> Journal:
+        """Send and hurt. The faults keep step with the load, so that there are as many of them for each event."""
+        pace = Pace(self.sizes.events / self.sizes.seconds, MOST_WAITING, monitor.applied)
+        sender = Sender(self.fleet.entrances, self.servers.bootstrap, f"{self.name}.", pace)
         sender.start(load.drafts(self.seed, self.sizes.events, self.name), self.seed)
-        shown = [0.0]
+        started = time.monotonic()
+        told = [0.0]
 
-        def progress(now: float, done: Counter[str]) -> None:
-            if sender.failure is not None:
-                raise sender.failure
-            if now - shown[0] >= 10:
-                shown[0] = now
-                kills = f"{done['kill']} kills, {done['long stop']} long stops, {done['broker_kill']} brokers"
-                events = sender.journal.done
-                self.say(f"{now:.0f} s: {events} events ({events / now:.0f}/s), {kills}, {done['database']} databases")
+        def now() -> float:
+            passed, done = time.monotonic() - started, sender.journal.done
+            if passed - told[0] >= 10:
+                told[0] = passed
+                self.say(f"{passed:.0f} s: {done} events ({done / passed:.0f}/s), {_told(injector.done)}")
+            return self.sizes.seconds * done / self.sizes.events if sender.is_busy() else self.sizes.seconds
 
-        injector.run(plan(self.seed, self.sizes), progress)
-        begun = time.monotonic()
+        injector.run(plan(self.seed, self.sizes), now)
         while sender.is_busy():
-            progress(self.sizes.seconds + time.monotonic() - begun, injector.done)
             self.fleet.let_go()
-            time.sleep(0.2)
+            now()
+            time.sleep(0.1)
         return sender.join()
 
     def _drain(self, injector: Injector) -> float:
@@ -147,8 +148,6 @@ class Run:
                 if topic in consumed
             )
             still = still + 1 if behind == 0 else 0
-            took = time.monotonic() - healed
-            self.say(f"drain: {behind} behind after {took:.0f} s") if int(took) % 5 == 0 else None
             time.sleep(0.5)
         took = time.monotonic() - healed
         self.say(f"drained after {took:.1f} s")
@@ -223,6 +222,13 @@ class Run:
             "open_messages": len(found.sending),
             "recovery_seconds": round(found.recovery, 1),
             "takeover_seconds": [round(one, 1) for one in monitor.takeovers],
+            "overtaken": overtaken(found),
+            "uncounted": len(uncounted(found)),
             "position_samples": monitor.samples,
             "violations": wrong,
         }
+
+
+def _told(done: Counter[str]) -> str:
+    names = {"kill": "kills", "long stop": "long stops", "broker_kill": "brokers", "database": "databases"}
+    return ", ".join(f"{done[kind]} {name}" for kind, name in names.items())

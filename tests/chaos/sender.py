@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -26,6 +26,14 @@ REMEMBERED = 5_000
 
 PAUSE = 0.25
 ANSWER_SECONDS = 20.0
+
+
+class Pace(NamedTuple):
+    """At most so many events a second, and no more while as many as `most` wait to be applied by a service."""
+
+    rate: float
+    most: int
+    applied: Callable[[], int]
 
 
 @dataclass(slots=True)
@@ -47,13 +55,13 @@ class Journal:
 class Sender:
     """Works through drafts in a thread of its own, at most so many events a second."""
 
-    def __init__(self, entrances: Callable[[], list[str]], brokers: str, prefix: str, rate: float) -> None:
+    def __init__(self, entrances: Callable[[], list[str]], brokers: str, prefix: str, pace: Pace) -> None:
         self.journal = Journal()
         self.failure: BaseException | None = None
         self._entrances = entrances
         self._brokers = brokers
         self._prefix = prefix
-        self._rate = rate
+        self._pace = pace
         self._recent: deque[tuple[bytes, bool, str | None]] = deque(maxlen=REMEMBERED)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -90,8 +98,7 @@ class Sender:
         producer: AIOKafkaProducer | None = None
         async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as client:
             while not self._stop.is_set() and (batch := self._batch(drafts, chance)):
-                ahead = self.journal.done / self._rate - (time.monotonic() - started)
-                await asyncio.sleep(max(0.0, ahead))
+                await self._wait(time.monotonic() - started)
                 stamped = [*map(_stamped, batch)]
                 self._recent.extend(stamped)
                 again = [one for one in self._recent if chance.random() < DUPLICATE_SHARE * BATCH / len(self._recent)]
@@ -103,6 +110,12 @@ class Sender:
                 self._note(batch, stamped)
         if producer is not None:
             await producer.stop()
+
+    async def _wait(self, passed: float) -> None:
+        """Do not run ahead of the pace, nor of the slowest service."""
+        await asyncio.sleep(max(0.0, self.journal.done / self._pace.rate - passed))
+        while self.journal.done - self._pace.applied() > self._pace.most and not self._stop.is_set():
+            await asyncio.sleep(PAUSE)
 
     def _batch(self, drafts: Iterator[Draft], chance: random.Random) -> list[Draft]:
         wanted = chance.randrange(BATCH // 2, BATCH * 3 // 2)
