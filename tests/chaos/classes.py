@@ -88,9 +88,7 @@ def population(customers: Sequence[Customer], now_ms: int) -> Population:
     ]
     positive = [each / 100 for each in sums if each > 0]
     medians = sorted(quantile(known, 0.5) for one in customers if (known := gaps(one, closed)))
-    return Population(
-        sum(positive) / len(positive) if positive else None, quantile(medians, 0.5) if medians else None
-    )
+    return Population(sum(positive) / len(positive) if positive else None, quantile(medians, 0.5) if medians else None)
 
 
 def allowed(customer: Customer, figures: Population, now_ms: int) -> dict[str, set[str | None]]:

@@ -77,7 +77,11 @@ class Injector:
         able = [one for one in self._fleet.running() if not one.hurt]
         first = int(fault.choice * len(able)) if able else 0
         step = max(1, len(able) // fault.count)
-        return [able[(first + step * number) % len(able)] for number in range(fault.count)] if len(able) >= fault.count else ()
+        return (
+            [able[(first + step * number) % len(able)] for number in range(fault.count)]
+            if len(able) >= fault.count
+            else ()
+        )
 
     def _hurt_servers(self, now: Callable[[], float], faults: Sequence[Fault]) -> None:
         for fault in faults:

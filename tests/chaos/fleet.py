@@ -111,18 +111,19 @@ class Fleet:
         deadline = time.monotonic() + 40
         while self.running() and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
+        self.bad_exits += [f"{one.house.output.name} did not end within 40 s" for one in self.running()]
         self.abandon()
 
     def abandon(self) -> None:
-        """Whatever still runs is killed."""
+        """Whatever still runs is killed, and what is about to start too."""
         self._ending.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(START_SECONDS + 30)
         for replica in self.replicas:
-            if replica.pid is not None:
-                self.bad_exits.append(f"{replica.house.output.name} did not end within 40 s")
-                replica.house.kill()
+            replica.wanted = False
+        for thread in self._threads:
+            while thread.is_alive():
+                for replica in self.running():
+                    self.kill(replica)
+                thread.join(1)
 
     def _keep(self, replica: Replica) -> None:
         while not self._ending.is_set():
@@ -147,7 +148,6 @@ class Fleet:
         except AssertionError:
             # killed while it started, or a server was away: what it printed is kept, and it is started again
             replica.house.end()
-            replica.house.process = None
 
     def _note_end(self, replica: Replica) -> None:
         process, replica.url = replica.house.process, None

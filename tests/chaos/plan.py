@@ -10,7 +10,6 @@ REPLICAS: Mapping[str, int] = {"ingest": 3, "profile": 3, "segment": 3, "campaig
 SESSION_SECONDS = 8.0
 """After which a group gives up a member that does not answer."""
 
-BROKERS = 3
 REST_SECONDS = 4.0
 """A broker that comes back may be the last with a copy of what the next fault takes away; so long it is left alone."""
 
@@ -62,10 +61,10 @@ def plan(seed: int, sizes: Sizes) -> list[Fault]:
 
 
 def _kills(chance: random.Random, sizes: Sizes) -> list[Fault]:
-    """One process at a time, or two or three at once."""
+    """One process at a time, or up to four at once."""
     left, groups = sizes.kills, []
     while left:
-        groups.append(min(left, chance.choices((1, 2, 3), (50, 30, 20))[0]))
+        groups.append(min(left, chance.choices((1, 2, 3, 4), (30, 30, 25, 15))[0]))
         left -= groups[-1]
     width = sizes.seconds / max(1, len(groups))
     return [

@@ -49,7 +49,9 @@ class Topics:
 
     def _places(self, topics: Sequence[str]) -> list[TopicPartition]:
         return [
-            TopicPartition(self._prefix + topic, number) for topic in topics for number in range(PLANS[topic].partitions)
+            TopicPartition(self._prefix + topic, number)
+            for topic in topics
+            for number in range(PLANS[topic].partitions)
         ]
 
     async def _ends(self, topics: Sequence[str]) -> Ends:

@@ -32,7 +32,7 @@ DRAIN_SECONDS = 300.0
 SETTLE_SECONDS = 12.0
 """Timers of the last purchases fire, and mails that wait for them leave; a closed day is measured anew at most every 2 s."""
 
-MOST_WAITING = 8_000
+MOST_WAITING = 10_000
 """Records that may wait for the slowest service before the senders wait too: a load that can be borne."""
 
 Say = Callable[[str], None]
@@ -105,7 +105,9 @@ class Run:
     def _put(self, service: str, *documents: tuple[str, dict[str, Any]]) -> None:
         address = next(one.url for one in self.fleet.replicas if one.service == service and one.url)
         for path, document in documents:
-            answer = httpx.put(f"{address}/v1/{path}", json=document, headers={"Authorization": "Bearer root"}, timeout=30)
+            answer = httpx.put(
+                f"{address}/v1/{path}", json=document, headers={"Authorization": "Bearer root"}, timeout=30
+            )
             if answer.status_code not in (200, 201):
                 raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:500]}")
 
@@ -192,13 +194,21 @@ class Run:
         since = time.monotonic()
         while quiet < SETTLE_SECONDS and time.monotonic() - since < DRAIN_SECONDS:
             with psycopg.connect(url) as server:
-                now = server.execute(b"SELECT (SELECT count(*) FROM segment.change), (SELECT sum(revision) FROM campaign.message), (SELECT sum(next_offset) FROM profile.position)").fetchone()
+                now = server.execute(
+                    b"SELECT (SELECT count(*) FROM segment.change), (SELECT sum(revision) FROM campaign.message), (SELECT sum(next_offset) FROM profile.position)"
+                ).fetchone()
             quiet = quiet + 1 if now == before else 0.0
             before = now
             time.sleep(1)
 
     def _kept(
-        self, found: Found, journal: Journal, injector: Injector, monitor: Monitor, wrong: dict[str, list[str]], took: float
+        self,
+        found: Found,
+        journal: Journal,
+        injector: Injector,
+        monitor: Monitor,
+        wrong: dict[str, list[str]],
+        took: float,
     ) -> dict[str, Any]:
         return {
             "seed": self.seed,

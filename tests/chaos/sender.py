@@ -25,7 +25,11 @@ REMEMBERED = 5_000
 """From so many of the latest events those are drawn that are sent once more."""
 
 PAUSE = 0.25
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 8.0
+"""A process that is stopped answers nothing; what got no answer is sent again."""
+
+AT_ONCE = 2
+"""So many batches are under way at once."""
 
 
 class Pace(NamedTuple):
@@ -95,19 +99,25 @@ class Sender:
 
     async def _send_all(self, drafts: Iterator[Draft], chance: random.Random) -> None:
         started = time.monotonic()
-        producer: AIOKafkaProducer | None = None
         async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as client:
-            while not self._stop.is_set() and (batch := self._batch(drafts, chance)):
-                await self._wait(time.monotonic() - started)
-                stamped = [*map(_stamped, batch)]
-                self._recent.extend(stamped)
-                again = [one for one in self._recent if chance.random() < DUPLICATE_SHARE * BATCH / len(self._recent)]
-                self.journal.duplicates += len(again)
-                both = [*stamped, *again]
-                chance.shuffle(both)
-                await self._post([one for one in both if one[2] is None], client)
-                producer = await self._write([one for one in both if one[2] is not None], producer)
-                self._note(batch, stamped)
+            await asyncio.gather(*(self._send(drafts, chance, client, started) for _ in range(AT_ONCE)))
+
+    async def _send(
+        self, drafts: Iterator[Draft], chance: random.Random, client: httpx.AsyncClient, started: float
+    ) -> None:
+        """Batch after batch; one that is not answered holds up only those who send by the same hand."""
+        producer: AIOKafkaProducer | None = None
+        while not self._stop.is_set() and (batch := self._batch(drafts, chance)):
+            await self._wait(time.monotonic() - started)
+            stamped = [*map(_stamped, batch)]
+            again = [one for one in self._recent if chance.random() < DUPLICATE_SHARE * BATCH / len(self._recent)]
+            self._recent.extend(stamped)
+            self.journal.duplicates += len(again)
+            both = [*stamped, *again]
+            chance.shuffle(both)
+            await self._post([one for one in both if one[2] is None], client)
+            producer = await self._write([one for one in both if one[2] is not None], producer)
+            self._note(batch, stamped)
         if producer is not None:
             await producer.stop()
 

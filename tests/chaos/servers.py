@@ -79,7 +79,11 @@ class Servers:
         jars = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "target" / "dependency"
         kafka = next((one.stem.split("-")[-1] for one in jars.glob("kafka-clients-*.jar")), "unknown")
         commit = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parent,
         ).stdout.strip()
         return {"PostgreSQL": str(row[0]) if row else "unknown", "Kafka": kafka, "Cartera": commit}
 
