@@ -102,7 +102,7 @@ def sums(found: Found) -> list[str]:
 
 
 def outboxes(found: Found) -> list[str]:
-    """4: nothing is left to publish; every version of every record came; copies are equal; the newest is what is kept."""
+    """4: nothing is left to publish; all versions of all records came; copies are equal; the newest is what is kept."""
     left = [f"{name}: {rows} rows" for name, rows in found.outboxes.items() if rows]
     return _shown("outbox", left) + _shown("profiles", _versions(found.published, found.records))
 
@@ -137,8 +137,8 @@ def _gaps(key: str, versions: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def overtaken(found: Found) -> int:
-    """Of how many keys the last on the topic is not the newest: two workers may publish of one customer in either order,
-    and readers go by the version. Compaction goes by the place.
+    """Of how many keys the last on the topic is not the newest: two workers may publish of one customer in either
+    order, and readers go by the version. Compaction goes by the place.
     """
     last = {one.key: one.record for one in found.published}
     return sum(found.records.get(key) != record for key, record in last.items())
@@ -221,7 +221,7 @@ def messages(found: Found) -> list[str]:
 
 
 def uncounted(found: Found) -> set[str]:
-    """The sent messages of which no e-mail was counted: their customer went into another before the outcome was known."""
+    """The sent messages of which no e-mail was counted: their customer went into another before that was known."""
     sent = {event["data"]["message_id"] for event in found.messages if event["type"] == "message.sent"}
     return sent - {event["id"] for event in found.own}
 

@@ -1,4 +1,4 @@
-"""Watches the positions of all services while they are hurt: never backwards, and how soon what stood still moved on."""
+"""Watches the positions of all services while they are hurt: never backwards, and how soon what stood still went on."""
 
 import threading
 import time

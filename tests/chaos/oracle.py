@@ -30,7 +30,7 @@ def minor(text: str | None) -> int:
 
 @dataclass(slots=True)
 class Customer:
-    """What is known of one customer. `names` are identifiers that he used, `stated` those that were only said to be his,
+    """What is known of one customer. `names` are identifiers that he used, `stated` those that were said to be his,
     each with the first moment; `days` has purchases and net revenue by day number, `talks` are conversations.
     """
 
@@ -196,9 +196,7 @@ def shown(record: Mapping[str, Any]) -> dict[str, Any]:
     """The same fields of a record as it was published."""
     parts = {path: path.split(".") for path in expected(Customer(names={("email", ""): 0}))}
     fields = {path: _read(record, steps) for path, steps in parts.items()}
-    for path in fields:
-        if path.endswith("_at") and fields[path] is not None:
-            fields[path] = ms_of(fields[path])
+    fields |= {path: ms_of(value) for path, value in fields.items() if path.endswith("_at") and value is not None}
     fields["identifiers"] = {f"{k['kind']}:{k['value']}": ms_of(k["first_seen_at"]) for k in record["identifiers"]}
     fields["consents.email"] = (fields["consents.email"] or {}).get("status")
     fields["purchases.revenue"] = minor(record["purchases"]["revenue"].get("EUR"))

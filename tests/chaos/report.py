@@ -38,8 +38,8 @@ def _verdict(runs: Sequence[Result]) -> str:
     if not kills:
         return "No run yet.\n"
     return (
-        f"**{len(runs)} runs, {events:,} events, {kills:,} processes killed: nothing lost, nothing counted twice, nothing "
-        f"different.** With 95 % confidence a kill does harm with a probability below 3/{kills:,} = "
+        f"**{len(runs)} runs, {events:,} events, {kills:,} processes killed: nothing lost, nothing counted twice, "
+        f"nothing different.** With 95 % confidence a kill does harm with a probability below 3/{kills:,} = "
         f"{CONFIDENCE / kills:.2%}.\n"
     )
 
@@ -90,8 +90,8 @@ def _times(runs: Sequence[Result]) -> str:
         ("a partition of a killed process is taken over", *_quantiles(takeovers)),
     ]
     text = (
-        "\nA takeover counts from the first kill: whoever takes over may be killed or stopped as well, and the database or a "
-        "broker may be away meanwhile.\n"
+        "\nA takeover counts from the first kill: whoever takes over may be killed or stopped as well, and the "
+        "database or a broker may be away meanwhile.\n"
     )
     return _table("Times in seconds", ("what", "number", "median", "p99", "most"), rows) + text
 
@@ -102,9 +102,10 @@ def _invariants(runs: Sequence[Result]) -> str:
         for name, check in CHECKS.items()
     ]
     numbers = (
-        f"\nNot held against anybody: {_sum(runs, 'overtaken')} keys of `profiles` whose last record is not the one with the "
-        f"highest version (two workers may publish of one customer in either order; readers go by the version), and "
-        f"{_sum(runs, 'uncounted')} mails not counted in a record because their customer had gone into another by then.\n"
+        f"\nNot held against anybody: {_sum(runs, 'overtaken')} keys of `profiles` whose last record is not the one "
+        f"with the highest version (two workers may publish of one customer in either order; readers go by the "
+        f"version), and {_sum(runs, 'uncounted')} mails not counted in a record because their customer had gone into "
+        f"another by then.\n"
     )
     return _table("Invariants", ("invariant", "meaning", "result"), rows) + numbers
 

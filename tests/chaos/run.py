@@ -30,10 +30,16 @@ DRAIN_SECONDS = 300.0
 """Waiting any longer would tell nothing new: a minute is what is promised."""
 
 SETTLE_SECONDS = 12.0
-"""Timers of the last purchases fire, and mails that wait for them leave; a closed day is measured anew at most every 2 s."""
+"""Timers of the last purchases fire, mails that wait for them leave, and a closed day that changed is measured anew."""
 
 MOST_WAITING = 10_000
 """Records that may wait for the slowest service before the senders wait too: a load that can be borne."""
+
+MOVING = (
+    "SELECT (SELECT count(*) FROM segment.change), (SELECT sum(revision) FROM campaign.message), "
+    "(SELECT sum(next_offset) FROM profile.position)"
+)
+"""What stands still when nothing is left to do."""
 
 Say = Callable[[str], None]
 
@@ -194,9 +200,7 @@ class Run:
         since = time.monotonic()
         while quiet < SETTLE_SECONDS and time.monotonic() - since < DRAIN_SECONDS:
             with psycopg.connect(url) as server:
-                now = server.execute(
-                    b"SELECT (SELECT count(*) FROM segment.change), (SELECT sum(revision) FROM campaign.message), (SELECT sum(next_offset) FROM profile.position)"
-                ).fetchone()
+                now = server.execute(MOVING.encode()).fetchone()
             quiet = quiet + 1 if now == before else 0.0
             before = now
             time.sleep(1)
