@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tests.chaos.fleet import Fleet, Replica
@@ -39,10 +39,10 @@ class Injector:
             self._fleet.let_go()
             time.sleep(TICK_SECONDS)
 
-    def heal(self) -> None:
-        """Everything goes on and is there; as many replicas of each service as in production."""
+    def heal(self, replicas: Mapping[str, int]) -> None:
+        """Everything goes on and is there, with so many replicas of each service."""
         self._fleet.let_go(all_of_them=True)
-        self._fleet.scale({service: min(2, most) for service, most in REPLICAS.items()})
+        self._fleet.scale(replicas)
         self._fleet.wait(120)
 
     def _do(self, fault: Fault) -> bool:

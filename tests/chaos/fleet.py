@@ -52,13 +52,14 @@ class Fleet:
             Replica(service, number, folder, environment) for service in services for number in range(REPLICAS[service])
         ]
         self.starts: Counter[str] = Counter()
+        self.failed_starts = 0
         self.ended_by_themselves: list[str] = []
         self.bad_exits: list[str] = []
         self._ending = threading.Event()
         self._threads = [threading.Thread(target=self._keep, args=(one,), daemon=True) for one in self.replicas]
 
     def start(self, counts: Mapping[str, int]) -> None:
-        """Start so many replicas of each service and wait until all serve."""
+        """Start so many replicas of each service, all at once, and wait until all serve."""
         self.scale(counts)
         for thread in self._threads:
             thread.start()
@@ -146,8 +147,10 @@ class Fleet:
             replica.house.start(START_SECONDS)
             replica.url = replica.house.url
         except AssertionError:
-            # killed while it started, or a server was away: what it printed is kept, and it is started again
+            # killed while it started, or a server was away, which it says in a line: it is started again
             replica.house.end()
+            replica.house.process = None
+            self.failed_starts += not replica.hurt
 
     def _note_end(self, replica: Replica) -> None:
         process, replica.url = replica.house.process, None

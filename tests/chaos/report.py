@@ -65,6 +65,7 @@ def _sizes(runs: Sequence[Result]) -> str:
             f"{faults['long stop']:,} / {faults['short stop']:,}",
         ),
         ("`kill -9` of brokers / brokers that hung", f"{faults['broker_kill']:,} / {faults['broker_pause']:,}"),
+        ("starts refused in one line because a server was away, and repeated", _sum(runs, "failed_starts")),
         ("immediate restarts of PostgreSQL", f"{faults['database']:,}"),
         ("changes of the number of replicas", f"{faults['scaling']:,}"),
         ("customers", _sum(runs, "customers")),

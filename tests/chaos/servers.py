@@ -1,19 +1,53 @@
 """The brokers and the database of the runs: started once, hurt often, emptied between runs."""
 
+import random
 import shutil
+import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psycopg
 
 from services.composition import SERVICES
-from tests.servers.kafka import Cluster
-from tests.servers.postgres import Server, fresh_server
+from tests.servers.kafka import Cluster, NoBroker
+from tests.servers.postgres import NoServer, Server, fresh_server
 
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 """A crash of the server process loses nothing that reached the kernel, so nothing is flushed to the disk."""
+
+
+LISTENING = range(15_000, 30_000)
+"""Ports of servers that go away and come back: below those that the system gives to clients. With one of these, a client
+that tries again and again may be given the very port that it tries, and then the server cannot have it any more.
+"""
+
+ATTEMPTS = 5
+"""A machine that is busy may need longer than one start is given."""
+
+
+def steady_port(count: int) -> int:
+    """A port that is free, with the next ones, and those of controllers ten above."""
+    while True:
+        port = random.choice(LISTENING)
+        if all(_is_free(port + ten + number) for ten in (0, 10) for number in range(count)):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _until_it_starts(start: Callable[[], object]) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            start()
+            return
+        except (NoBroker, NoServer):
+            if attempt == ATTEMPTS:
+                raise
 
 
 class Servers:
@@ -22,8 +56,9 @@ class Servers:
     def __init__(self, folder: Path, brokers: int) -> None:
         self._folder = folder
         self.cluster = Cluster(folder / "kafka", brokers)
+        self.cluster.port = steady_port(brokers)
         self.database: Server = fresh_server()
-        self.faults = 0
+        self.database.port = steady_port(1)
 
     def start(self) -> "Servers":
         """Start all of them."""
@@ -58,7 +93,7 @@ class Servers:
         """kill -9, and started again after so many seconds; back when it answers."""
         self.cluster.kill(number)
         time.sleep(away)
-        self.cluster.start()
+        _until_it_starts(self.cluster.start)
 
     def pause_broker(self, number: int, seconds: float) -> None:
         """Let it hang for so long."""
@@ -70,7 +105,7 @@ class Servers:
         """Stop without a word to anybody, as a power failure would, and start again after so many seconds."""
         self.database.stop("immediate")
         time.sleep(away)
-        self.database.start(SETTINGS)
+        _until_it_starts(lambda: self.database.start(SETTINGS))
 
     def versions(self) -> dict[str, str]:
         """What they are."""
