@@ -36,6 +36,7 @@ from shared.events.interactions import (
     Loyalty,
     Payload,
     Purchase,
+    Statement,
     Survey,
 )
 from shared.events.money import to_minor
@@ -71,7 +72,8 @@ def read(event: Event) -> Told:
     except msgspec.DecodeError as error:
         raise InvalidEvent("invalid_event", (Fault(str(error), "/data"),)) from None
     identifiers = customer_identifiers(payload.customer)
-    if not identifiers:
+    # a statement may name all that it is about in its own list
+    if not identifiers and not (isinstance(payload, Statement) and payload.identifiers):
         raise InvalidEvent("invalid_event", (Fault("names no customer", "/data/customer"),))
     return Told(identifiers, sighting(event), event.time.date().isoformat(), event.type, payload)
 

@@ -283,6 +283,16 @@ def test_an_identifier_that_was_only_stated_is_not_the_one_that_is_shown() -> No
         assert one.purchases.count == 2
 
 
+def test_a_statement_needs_no_customer_beside_its_list() -> None:
+    """As the documented example has it: what is listed is all that it is about."""
+    both = [{"kind": "customer_id", "value": "C1"}, {"kind": "device_id", "value": "d1"}]
+    events = [purchase({"customer_id": "C1"}), purchase({"device_id": "d1"}, at=1)]
+    link = interaction("customer.linked", {}, 2, identifiers=both)
+    assert [one.purchases.count for one in customers(*events, link).values()] == [2, 2]
+    split = interaction("customer.split", {}, 3, identifiers=both)
+    assert [one.purchases.count for one in customers(*events, link, split).values()] == [1, 1]
+
+
 def test_a_mark_is_passed_on_and_changes_nothing() -> None:
     mark = Event(specversion="1.0", id="1", source="import", type=BEGIN, time=moment(0), data=raw(Mark(name="x")))
     after = evolve(State(), mark)
