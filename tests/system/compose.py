@@ -1,7 +1,7 @@
 """docker-compose.yml and the Dockerfile, read as Docker reads them, and run as processes of this machine.
 
-What cannot be the same here is exchanged and nothing else: the names of hosts, the folder `/data`, the port 8000 of every
-container, and the address `0.0.0.0`. Commands, environments, dependencies and health checks are those of the files.
+What cannot be the same here is exchanged and nothing else: the names of hosts, the folder `/data`, the port 8000 of
+every container, and the address `0.0.0.0`. Commands, environments, dependencies and health checks are the files' own.
 """
 
 import json

@@ -65,7 +65,7 @@ def test_the_image_listens_where_the_others_look_for_it() -> None:
         assert name == "$service" or name in services(), address
         assert port == str(built.port), address
     for name in OURS[2:]:
-        assert ["--host", "0.0.0.0"] == services()[name]["command"][-2:], "else nobody outside the container reaches it"
+        assert services()[name]["command"][-2:] == ["--host", "0.0.0.0"], "else nobody outside the container reaches it"
 
 
 def test_the_database_and_the_log_are_those_that_are_started() -> None:
@@ -76,8 +76,9 @@ def test_the_database_and_the_log_are_those_that_are_started() -> None:
         assert (url.hostname, url.path[1:]) == ("postgres", said["POSTGRES_DB"])
         assert (url.username, url.password) == (said["POSTGRES_USER"], said["POSTGRES_PASSWORD"])
     broker = services()["kafka"]["environment"]
-    assert f"PLAINTEXT://{urlsplit(services()['ingest']['environment']['CARTERA_LOG_URL']).netloc}" == (
-        broker["KAFKA_ADVERTISED_LISTENERS"]
+    assert (
+        f"PLAINTEXT://{urlsplit(services()['ingest']['environment']['CARTERA_LOG_URL']).netloc}"
+        == (broker["KAFKA_ADVERTISED_LISTENERS"])
     )
 
 
@@ -93,9 +94,7 @@ class Stack:
     def __init__(self, folder: Path, exchanged: Mapping[str, str], variables: Mapping[str, str]) -> None:
         self.services = services(**variables)
         built = image()
-        self.containers = {
-            name: Container(name, built, self.services[name], folder / name, exchanged) for name in OURS
-        }
+        self.containers = {name: Container(name, built, self.services[name], folder / name, exchanged) for name in OURS}
 
     def up(self, name: str) -> None:
         """Start one and what it needs."""
@@ -128,7 +127,7 @@ def started(stack: Stack) -> Iterator[None]:
 
 
 def check_postgres(url: str) -> None:
-    """The health check of the database with its own arguments; where it listens comes from the environment."""
+    """The health check of the database with its own arguments; only the port comes from the environment."""
     check = services()["postgres"]["healthcheck"]["test"]
     try:
         folder = binaries()
@@ -136,7 +135,7 @@ def check_postgres(url: str) -> None:
         return
     if not (folder / check[1]).exists():
         return
-    at = {"PGHOST": str(urlsplit(url).hostname), "PGPORT": str(urlsplit(url).port), "PATH": os.environ["PATH"]}
+    at = {"PGPORT": str(urlsplit(url).port), "PATH": os.environ["PATH"]}
     assert subprocess.run([folder / check[1], *check[2:]], env=at, capture_output=True, check=False).returncode == 0
     at["PGPORT"] = str(free_port())
     assert subprocess.run([folder / check[1], *check[2:]], env=at, capture_output=True, check=False).returncode != 0

@@ -11,7 +11,6 @@ import cramjam
 import pytest
 
 from tests.system.house import House, eventually
-from tests.system.test_command_line import cartera
 
 WHO = {"customer_id": "CANARY-4711", "email": "canary@erased.example", "phone": "+34600999888"}
 CANARIES = ("CANARY-4711", "canary@erased.example", "600999888", "Canarina")
@@ -132,18 +131,18 @@ def test_export_and_erasure_from_the_command_line(build_house: Callable[..., Hou
     (known,) = customer(house, email=WHO["email"])
     eventually(lambda: house.get(f"/v1/profiles/{known['profile_id']}/classes")["classes"])
     by_email = ("--email", WHO["email"])
-    kept = json.loads(cartera("export", *by_email, folder=house.folder).stdout)
+    kept = json.loads(house.command("export", *by_email).stdout)
     assert kept.keys() == {"exported_at", "profile", "evidence", "events", "classes", "class_changes", "messages"}
     assert (kept["profile"]["profile_id"], len(kept["events"])) == (known["profile_id"], 1)
     assert {one["data"]["segmentation"] for one in kept["class_changes"]} == kept["classes"].keys()
     for wrong in ((), (*by_email, "--customer-id", "x")):
-        refused = cartera("erase", *wrong, folder=house.folder)
+        refused = house.command("erase", *wrong)
         assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert cartera("erase", "--customer-id", "nobody", folder=house.folder).returncode == 1
-    done = cartera("erase", *by_email, "--json", folder=house.folder)
+    assert house.command("erase", "--customer-id", "nobody").returncode == 1
+    done = house.command("erase", *by_email, "--json")
     receipt = json.loads(done.stdout)
     assert (done.returncode, receipt["state"]) == (0, "complete")
     assert {one["store"] for one in receipt["stores"]} == {"profile", "ingest", "segment", "campaign", "log"}
-    shown = cartera("erase", "--customer-id", "B-2", folder=house.folder)
+    shown = house.command("erase", "--customer-id", "B-2")
     assert (shown.returncode, "complete" in shown.stdout, "1 events" in shown.stdout) == (0, True, True)
     assert house.get("/v1/profiles")["profiles"] == []
