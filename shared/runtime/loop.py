@@ -118,12 +118,15 @@ class Loop:
     async def _turn(self) -> None:
         assert self._consumer is not None
         await self._claim_new()
-        wait = await self._wait_seconds()
+        wait = self._publisher.patience(await self._wait_seconds())
         self.idle = True
         moved = False
-        for piece in await self._gather(wait):
+        pieces = await self._gather(wait)
+        for piece in pieces:
             self.idle = False
             moved |= await self._apply(piece)
+        if not pieces:
+            await self._in_thread(self._publisher.leave_all)
         moved |= await self._fire_due()
         if self._kept and not moved:
             await asyncio.sleep(HELD_PAUSE)

@@ -18,6 +18,9 @@ from shared.log import Log, Position, Told, TopicPartition
 
 Positions = Mapping[TopicPartition, Position]
 
+QUIET_SECONDS = 1.0
+"""After which what is published is taken away without another batch: nobody who was erased may stay in it."""
+
 
 class _Page(msgspec.Struct, array_like=True):
     records: list[Outgoing]
@@ -62,6 +65,10 @@ class Publisher:
     def upto(self, part: int) -> int:
         """The row up to which everything of a partition is published; 0 when there is none to take away."""
         return self._published.get(part, 0)
+
+    def patience(self, seconds: float) -> float:
+        """How long to wait for a batch that takes away what is published."""
+        return min(seconds, QUIET_SECONDS) if self._published else seconds
 
     def leave(self, part: int) -> None:
         """Take away what is published of a partition, so that its next owner does not publish it again."""

@@ -24,7 +24,7 @@ def cartera(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
         env={**inherited, "CARTERA_DATA_DIR": str(folder), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
