@@ -116,13 +116,10 @@ class Loop:
         self._publisher.forget()
 
     async def _turn(self) -> None:
-        assert self._consumer is not None
         await self._claim_new()
-        wait = self._publisher.patience(await self._wait_seconds())
-        self.idle = True
-        moved = False
-        pieces = await self._gather(wait)
-        for piece in pieces:
+        wait = await self._wait_seconds()
+        self.idle, moved = True, False
+        for piece in (pieces := await self._gather(wait)):
             self.idle = False
             moved |= await self._apply(piece)
         if not pieces:

@@ -18,9 +18,6 @@ from shared.log import Log, Position, Told, TopicPartition
 
 Positions = Mapping[TopicPartition, Position]
 
-QUIET_SECONDS = 1.0
-"""After which what is published is taken away without another batch: nobody who was erased may stay in it."""
-
 
 class _Page(msgspec.Struct, array_like=True):
     records: list[Outgoing]
@@ -66,10 +63,6 @@ class Publisher:
         """The row up to which everything of a partition is published; 0 when there is none to take away."""
         return self._published.get(part, 0)
 
-    def patience(self, seconds: float) -> float:
-        """How long to wait for a batch that takes away what is published."""
-        return min(seconds, QUIET_SECONDS) if self._published else seconds
-
     def leave(self, part: int) -> None:
         """Take away what is published of a partition, so that its next owner does not publish it again."""
         upto = self._published.pop(part, 0)
@@ -78,7 +71,10 @@ class Publisher:
                 take_away(connection, part, upto)
 
     def leave_all(self) -> None:
-        """As `leave`, of every partition; an unavailable database is left as it is."""
+        """As `leave`, of every partition, when nothing comes: nobody who is erased may stay in what is published.
+
+        An unavailable database is left as it is.
+        """
         with suppress(Unavailable):
             for part in list(self._published):
                 self.leave(part)

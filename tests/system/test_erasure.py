@@ -120,7 +120,7 @@ def test_erased_means_gone_and_staying_gone(build_house: Callable[..., House], p
     assert removed["log"].get("interactions", 0) >= 6 or mode == "production"
     assert house.ask("GET", path).status_code == 404
     if url := house.environment.get("CARTERA_DATABASE_URL"):
-        eventually(lambda: not places(rows_of(url)), 5)
+        eventually(lambda: not places(rows_of(url)), 15)
     leaving = [
         one for one in house.get("/v1/segment-changes", limit=1000)["changes"] if one["data"]["cause"] == "erasure"
     ]
