@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Apache Kafka on this machine without Docker: `kafka.sh start|stop|status [--brokers 1|3] [--dir DIR] [--port P]`.
+# Apache Kafka on this machine without Docker: `kafka.sh start|stop|status|jars [--brokers 1|3] [--dir DIR] [--port P]`.
 # Brokers listen on 127.0.0.1, ports P, P+1, P+2 (controllers on P+10 and up). For development and tests. Needs Java 17
 # or newer; the jars come by Maven, once. All data, logs and pid files lie in DIR.
 set -euo pipefail
@@ -17,7 +17,7 @@ fail() {
 }
 
 usage() {
-  fail "use: kafka.sh start|stop|status [--brokers 1|3] [--dir DIR] [--port P]" 2
+  fail "use: kafka.sh start|stop|status|jars [--brokers 1|3] [--dir DIR] [--port P]" 2
 }
 
 COMMAND=${1:-}
@@ -128,12 +128,19 @@ await() {
   done
 }
 
-start() {
-  local i version
+# What every start needs; `kafka.sh jars` does only this and prints their folder.
+jars() {
+  local version
   command -v java >/dev/null || fail "Java is missing: install version 17 or newer (Debian: openjdk-17-jre-headless)"
   version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
   [ "${version:-0}" -ge 17 ] || fail "Java $version is too old: install version 17 or newer"
   fetch_jars
+  echo "$JARS"
+}
+
+start() {
+  local i
+  jars >/dev/null
   mkdir -p "$DIR"
   DIR=$(cd "$DIR" && pwd)
   for i in $(seq "$BROKERS"); do
@@ -181,5 +188,6 @@ case $COMMAND in
   start) start ;;
   stop) stop ;;
   status) status ;;
+  jars) jars ;;
   *) usage ;;
 esac

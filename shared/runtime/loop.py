@@ -116,14 +116,14 @@ class Loop:
         self._publisher.forget()
 
     async def _turn(self) -> None:
-        assert self._consumer is not None
         await self._claim_new()
         wait = await self._wait_seconds()
-        self.idle = True
-        moved = False
-        for piece in await self._gather(wait):
+        self.idle, moved = True, False
+        for piece in (pieces := await self._gather(wait)):
             self.idle = False
             moved |= await self._apply(piece)
+        if not pieces:
+            await self._in_thread(self._publisher.leave_all)
         moved |= await self._fire_due()
         if self._kept and not moved:
             await asyncio.sleep(HELD_PAUSE)

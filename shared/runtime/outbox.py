@@ -71,7 +71,10 @@ class Publisher:
                 take_away(connection, part, upto)
 
     def leave_all(self) -> None:
-        """As `leave`, of every partition; an unavailable database is left as it is."""
+        """As `leave`, of every partition, when nothing comes: nobody who is erased may stay in what is published.
+
+        An unavailable database is left as it is.
+        """
         with suppress(Unavailable):
             for part in list(self._published):
                 self.leave(part)

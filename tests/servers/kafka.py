@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "kafka.sh"
+CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
 
 
 class NoBroker(Exception):
@@ -89,12 +90,71 @@ def own(folder: Path, brokers: int = 1) -> Iterator[Cluster]:
         try:
             cluster.start()
         except NoBroker as reason:
-            tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            tell(f"{reason}; or set CARTERA_TEST_KAFKA")
+            _do_without(f"{reason}; or set CARTERA_TEST_KAFKA")
         yield cluster
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def from_the_image(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """The address (host:port) of a broker set up as the image apache/kafka does it, by its own program.
+
+    `environment` is that of the container. Only hosts, ports and folders are exchanged.
+    """
+    port = _free_port(1)
+    places = {
+        "//:9092": f"//127.0.0.1:{port}",
+        "kafka:9092": f"127.0.0.1:{port}",
+        ":9093": f":{port + 10}",
+        "@kafka:": "@127.0.0.1:",
+        "//:": "//127.0.0.1:",
+        environment["KAFKA_LOG_DIRS"]: str(folder / "data"),
+    }
+    said = {name: _exchanged(str(value), places) for name, value in environment.items()}
+    java = ["java", "-Xmx256m", f"-Dlog4j2.configurationFile={SCRIPT.parent / 'log4j2.properties'}", "-cp", _jars()]
+    setup = [*java, "kafka.docker.KafkaDockerWrapper", "setup"]
+    for name in ("default", "mounted", "final"):
+        (folder / name).mkdir(parents=True)
+        setup += [f"--{name}-configs-dir", str(folder / name)]
+    around = {"PATH": os.environ["PATH"], "CLUSTER_ID": CLUSTER_ID}
+    done = subprocess.run(setup, env={**around, **said}, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (folder / "out").open("wb") as out:
+        broker = subprocess.Popen(
+            [*java, "kafka.Kafka", str(folder / "final" / "server.properties")], env=around, stdout=out, stderr=out
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while _is_free(port):
+            assert broker.poll() is None, (folder / "out").read_text()[-3000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        broker.kill()
+        broker.wait(10)
+
+
+def _jars() -> str:
+    """The class path of Kafka's own programs; without it the test is skipped, and in CI failed."""
+    done = subprocess.run([SCRIPT, "jars"], capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode:
+        _do_without(done.stderr.strip())
+    return f"{done.stdout.strip()}/*"
+
+
+def _do_without(reason: str) -> None:
+    """Skip the test, or fail it where nothing may be skipped."""
+    tell = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+    tell(reason)
+
+
+def _exchanged(text: str, places: Mapping[str, str]) -> str:
+    for old, new in places.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _free_port(brokers: int) -> int:

@@ -16,6 +16,19 @@ import httpx
 T = TypeVar("T")
 
 
+def cartera(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command on a data folder."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CARTERA_")}
+    return subprocess.run(
+        [sys.executable, "-m", "services", *arguments],
+        env={**inherited, "CARTERA_DATA_DIR": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
 class House:
     """Starts, stops and kills one platform on one data folder."""
 
@@ -121,6 +134,10 @@ class House:
         """Post bytes as they are with the write key."""
         return httpx.post(self.url + path, content=body, headers={**self.bearer("write"), **headers}, timeout=30)
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command with the settings of the platform."""
+        return cartera(*arguments, folder=self.folder, **self.environment)
+
     def bearer(self, key: str) -> dict[str, str]:
         """The header of a key."""
         return {"Authorization": f"Bearer {self.key(key)}"}
@@ -135,7 +152,7 @@ def eventually(look: Callable[[], T], patience: float = 15) -> T:
             if found:
                 return found
             failure: Exception = AssertionError(f"still {found!r}")
-        except (AssertionError, KeyError, IndexError) as error:
+        except (AssertionError, KeyError, IndexError, ValueError) as error:
             failure = error
         if time.monotonic() > deadline:
             raise failure

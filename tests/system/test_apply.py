@@ -1,12 +1,14 @@
 """`cartera apply` from outside: what it puts, what it would do, and where a document is wrong."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.system.house import House, eventually
-from tests.system.test_command_line import cartera
+
+pytestmark = pytest.mark.both_modes
 
 LOYAL = """# classes
 segmentation: loyal
@@ -27,8 +29,8 @@ email: {subject: "Hello", text: "Hello {{ customer.name }}"}
 """
 
 
-def applied(*arguments: str, folder: Path) -> tuple[int, list[dict[str, Any]]]:
-    done = cartera("apply", *arguments, "--json", folder=folder)
+def applied(house: House, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    done = house.command("apply", *arguments, "--json")
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -40,10 +42,7 @@ def buy(house: House, number: int) -> None:
     assert house.post({**event, "data": {**data, "order_id": f"o-{number}"}}).status_code == 202
 
 
-def test_a_dry_run_tells_who_would_move_and_what_would_be_sent(
-    build_house: Callable[..., House], tmp_path: Path
-) -> None:
-    house = build_house().start()
+def test_a_dry_run_tells_who_would_move_and_what_would_be_sent(house: House, tmp_path: Path) -> None:
     for number in range(3):
         buy(house, number)
     eventually(lambda: house.get("/v1/segmentations/status/classes")["total"] == 3)
@@ -53,7 +52,7 @@ def test_a_dry_run_tells_who_would_move_and_what_would_be_sent(
     (folder / "welcome.yml").write_text(CAMPAIGN)
 
     def foreseen() -> dict[str, dict[str, Any]]:
-        code, rows = applied(str(folder), "--dry-run", folder=house.folder)
+        code, rows = applied(house, str(folder), "--dry-run")
         assert code == 0, [row.get("errors") for row in rows]
         return {f"{row['kind']} {row['name']}": row for row in rows}
 
@@ -64,18 +63,16 @@ def test_a_dry_run_tells_who_would_move_and_what_would_be_sent(
     assert decided["count"] == 3
     assert decided["decision"] in ("send", "later")  # at night it is later
     assert house.ask("GET", "/v1/campaigns/hello-new").status_code == 404
-    code, done = applied(str(folder), folder=house.folder)
+    code, done = applied(house, str(folder))
     assert (code, [row["status"] for row in done]) == (0, ["applied"] * 3)
     assert house.get("/v1/campaigns/hello-new")["campaign"] == "hello-new"
     changed = tmp_path / "template.yaml"
     changed.write_text(CAMPAIGN.partition("---")[2].replace("category: service", "category: marketing"))
-    _, (template, campaign) = applied(str(changed), "--dry-run", folder=house.folder)
+    _, (template, campaign) = applied(house, str(changed), "--dry-run")
     assert (template["status"], campaign["name"]) == ("checked", "hello-new")
-    assert house.stop() == 0
 
 
-def test_what_is_wrong_is_told_with_file_and_line(build_house: Callable[..., House], tmp_path: Path) -> None:
-    house = build_house().start()
+def test_what_is_wrong_is_told_with_file_and_line(house: House, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(
         LOYAL.replace("purchases_count >= 2", "purchase_count >= 2")
@@ -83,18 +80,17 @@ def test_what_is_wrong_is_told_with_file_and_line(build_house: Callable[..., Hou
         + CAMPAIGN.replace("Hello {{", "{{ x.y }}{{")
     )
     for dry in ((), ("--dry-run",)):
-        code, rows = applied(str(file), *dry, folder=house.folder)
+        code, rows = applied(house, str(file), *dry)
         refused = {row["kind"]: row for row in rows if row["status"] == "refused"}
         assert code == 1
         assert refused["segmentation"]["errors"][0]["place"] == f"{file}:4"
         assert refused["template"]["errors"][0]["place"] == f"{file}:16"
     file.write_text("a: [1\nb: 2\n")
-    done = cartera("apply", str(file), folder=house.folder)
+    done = house.command("apply", str(file))
     assert (done.returncode, done.stderr) == (
         2,
         f"cartera: {file}:2: this is no YAML: expected ',' or ']', but got ':'\n",
     )
     file.write_text("\nsegment: loyal\n")
-    done = cartera("apply", str(file), folder=house.folder)
+    done = house.command("apply", str(file))
     assert (done.returncode, done.stderr[: len(f"cartera: {file}:2: ")]) == (2, f"cartera: {file}:2: ")
-    assert house.stop() == 0

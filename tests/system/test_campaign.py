@@ -50,6 +50,7 @@ def message(house: House, state: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.both_modes
 @pytest.mark.parametrize("clock", ["system", "events"])
 def test_a_message_and_what_comes_back_of_it(build_house: Callable[..., House], clock: str) -> None:
     house = build_house(clock, environment={"CARTERA_CLOCK": clock}).start()

@@ -1,26 +1,15 @@
 """What the command line says when something is wrong: one clear line, the right exit code, no traceback."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.system.house import House
+import httpx
+import pytest
 
-
-def cartera(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CARTERA_")}
-    return subprocess.run(
-        [sys.executable, "-m", "services", *arguments],
-        env={**inherited, "CARTERA_DATA_DIR": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.system.house import House, cartera, eventually
 
 
 def test_version_and_help(tmp_path: Path) -> None:
@@ -56,10 +45,28 @@ def test_without_a_platform_a_command_says_what_to_do(tmp_path: Path) -> None:
     assert cartera("keys", "create", "--scope", "all", folder=tmp_path).returncode == 2
 
 
+def test_the_first_keys_are_shown_once_and_kept_for_the_owner_alone(build_house: Callable[..., House]) -> None:
+    house = build_house().start()
+    assert stat.S_IMODE((house.folder / "keys.json").stat().st_mode) == 0o600
+    assert house.stop() == 0
+    house.start()
+    assert house.printed().count(house.key("admin")) == 1
+    assert house.stop() == 0
+
+
+@pytest.mark.both_modes
 def test_a_made_key_works_until_it_is_revoked(build_house: Callable[..., House]) -> None:
     house = build_house().start()
-    made = json.loads(cartera("keys", "create", "--scope", "read", "--json", folder=house.folder).stdout)["key"]
-    listed = json.loads(cartera("keys", "list", "--json", folder=house.folder).stdout)
-    assert {"write", "admin", "read"} <= {row["scope"] for row in listed}
+    made = json.loads(house.command("keys", "create", "--scope", "read", "--json").stdout)["key"]
+    listed = json.loads(house.command("keys", "list", "--json").stdout)
+    (row,) = (row for row in listed if row["scope"] == "read")
     assert made not in json.dumps(listed)
+
+    def status() -> int:
+        headers = {"Authorization": f"Bearer {made}"}
+        return httpx.get(f"{house.url}/v1/profiles?q=a", headers=headers).status_code
+
+    assert status() == 200
+    assert house.command("keys", "revoke", row["id"]).returncode == 0
+    eventually(lambda: status() == 401, 8)
     assert house.stop() == 0

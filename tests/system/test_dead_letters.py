@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.system.house import House, eventually
-from tests.system.test_command_line import cartera
 
 BAD = (17, 42, 99)
 
@@ -28,6 +29,7 @@ def orders(house: House) -> list[str]:
     return sorted(found["id"] for found in events)
 
 
+@pytest.mark.both_modes
 def test_repair_and_replay(build_house: Callable[..., House], tmp_path: Path) -> None:
     house = build_house().start()
     batch = [event(n, "-1.00" if n in BAD else "1.00") for n in range(100)]
@@ -37,7 +39,7 @@ def test_repair_and_replay(build_house: Callable[..., House], tmp_path: Path) ->
     eventually(lambda: orders(house) == good)
 
     def desk(*arguments: str) -> tuple[int, Any]:
-        done = cartera("dead-letters", *arguments, "--json", folder=house.folder)
+        done = house.command("dead-letters", *arguments, "--json")
         return done.returncode, json.loads(done.stdout)
 
     code, letters = desk("list", "--code", "invalid_event", "--source", "till")
@@ -45,17 +47,17 @@ def test_repair_and_replay(build_house: Callable[..., House], tmp_path: Path) ->
     assert desk("counts")[1][0]["open"] == 3
     code, results = desk("replay", "--all")
     assert (code, {row["status"] for row in results}) == (1, {"refused"})
-    plain = cartera("dead-letters", "list", folder=house.folder)
+    plain = house.command("dead-letters", "list")
     assert plain.stdout.count("must not be negative") == 3
     file = tmp_path / "corrected.json"
     for letter in letters:
         corrected = {**letter["original"], "data": {**letter["original"]["data"], "total": "1.00"}}
         file.write_text(json.dumps(letter["original"]))
-        still = cartera("dead-letters", "repair", letter["id"], str(file), folder=house.folder)
+        still = house.command("dead-letters", "repair", letter["id"], str(file))
         assert (still.returncode, "/data/total" in still.stderr) == (1, True)
         file.write_text(json.dumps(corrected))
         assert desk("repair", letter["id"], str(file))[1]["state"] == "repaired"
-    assert "repaired" in cartera("dead-letters", "show", letters[0]["id"], folder=house.folder).stdout
+    assert "repaired" in house.command("dead-letters", "show", letters[0]["id"]).stdout
     code, results = desk("replay", "--source", "till")
     assert (code, [row["status"] for row in results]) == (0, ["replayed"] * 3)
     everything = sorted(f"o-{n}" for n in range(100))
@@ -67,8 +69,6 @@ def test_repair_and_replay(build_house: Callable[..., House], tmp_path: Path) ->
     eventually(lambda: orders(house) == sorted([*everything, "o-100"]))
     (profile,) = house.get("/v1/profiles", customer_id="C-1")["profiles"]
     assert profile["purchases"]["count"] == 101
-    assert cartera("dead-letters", "replay", folder=house.folder).returncode == 2
-    assert (
-        cartera("dead-letters", "repair", letters[0]["id"], str(tmp_path / "none"), folder=house.folder).returncode == 2
-    )
+    assert house.command("dead-letters", "replay").returncode == 2
+    assert house.command("dead-letters", "repair", letters[0]["id"], str(tmp_path / "none")).returncode == 2
     assert house.stop() == 0

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.source import ROOT
-from tests.system.house import House, eventually
+from tests.system.house import House, cartera, eventually
 from tests.system.state import rows
-from tests.system.test_command_line import cartera
 
 ROWS = int(os.environ.get("IMPORT_ROWS", "20000"))
 """`make import-test` runs this module with a million."""

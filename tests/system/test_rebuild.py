@@ -4,11 +4,11 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.system.house import House, eventually
-from tests.system.test_command_line import cartera
 
 CUSTOMERS, EACH = 9, 20
 
@@ -42,38 +42,43 @@ def filled(house: House) -> None:
     eventually(lambda: house.get("/v1/segmentations/status/classes")["total"] == CUSTOMERS - 2)
 
 
-def rebuilt(*arguments: str, folder: Path) -> tuple[int, dict[str, Any]]:
-    done = cartera("rebuild", *arguments, "--json", folder=folder)
+def rebuilt(house: House, *arguments: str) -> tuple[int, dict[str, Any]]:
+    done = house.command("rebuild", *arguments, "--json")
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout or "{}")
 
 
+@pytest.mark.both_modes
 def test_from_the_log_comes_the_same_state(build_house: Callable[..., House]) -> None:
     house = build_house().start()
     filled(house)
     for service in ("profile", "segment", "campaign"):
-        found = eventually(
-            lambda name=service: done if (done := rebuilt(name, "--check", folder=house.folder))[0] == 0 else None
-        )
+        found = eventually(lambda name=service: done if (done := rebuilt(house, name, "--check"))[0] == 0 else None)
         assert found[1]["differences"] == 0
         assert found[1]["records"] > 0
-    running = cartera("rebuild", "profile", folder=house.folder)
+    assert house.command("rebuild", "segment").returncode == 2
+    assert house.stop() == 0
+
+
+def test_what_differs_is_told_and_mended(build_house: Callable[..., House]) -> None:
+    house = build_house().start()
+    filled(house)
+    running = house.command("rebuild", "profile")
     assert (running.returncode, running.stderr) == (
         2,
         "cartera: profile.db is in use: stop the platform, then rebuild\n",
     )
-    assert cartera("rebuild", "segment", folder=house.folder).returncode == 2
     assert house.stop() == 0
     before = sorted(path.name for path in house.folder.iterdir())
     with closing(sqlite3.connect(house.folder / "profile.db")) as connection, connection:
         connection.execute("DELETE FROM event WHERE seq = 5")
         connection.execute("UPDATE profile SET record = replace(record, '\"count\":20', '\"count\":21')")
         connection.execute("UPDATE identifier SET profile_id = 'nobody' WHERE value = 'c1@example.com'")
-    code, found = rebuilt("profile", "--check", folder=house.folder)
+    code, found = rebuilt(house, "profile", "--check")
     assert code == 1
     assert {one["part"] for one in found["first"]} == {"event", "profile", "identifier"}
-    assert rebuilt("profile", folder=house.folder)[1]["swapped"]
-    assert rebuilt("profile", "--check", folder=house.folder) == (0, {**found, "differences": 0, "first": []})
+    assert rebuilt(house, "profile")[1]["swapped"]
+    assert rebuilt(house, "profile", "--check") == (0, {**found, "differences": 0, "first": []})
     assert {name for name in before if "-" not in name} == {p.name for p in house.folder.iterdir() if "-" not in p.name}
     house.start()
     event = {"specversion": "1.0", "id": "after", "source": "test", "type": "interest.shown"}
@@ -88,7 +93,7 @@ def test_what_was_told_is_held_against_what_is_kept(build_house: Callable[..., H
     assert house.stop() == 0
     with closing(sqlite3.connect(house.folder / "segment.db")) as connection, connection:
         connection.execute("UPDATE membership SET class = 'current' WHERE segmentation = 'status' AND class = 'active'")
-    code, found = rebuilt("segment", "--check", folder=house.folder)
+    code, found = rebuilt(house, "segment", "--check")
     assert code == 1
     assert found["differences"] >= 1
     assert {one["part"] for one in found["first"]} == {"membership"}

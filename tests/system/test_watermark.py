@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.system.house import House, eventually
 from tests.system.test_first_event import purchase
 
@@ -20,6 +22,7 @@ DEFINITION = {
 }
 
 
+@pytest.mark.both_modes
 def test_nobody_who_bought_is_reported_as_lapsed_while_profile_is_held(build_house: Callable[..., House]) -> None:
     profile = build_house(services=("profile",)).start()
     others = build_house(services=("ingest", "segment", "campaign")).start()

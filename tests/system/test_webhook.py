@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.contract.webhook_senders import document, sample, signed
 from tests.system.house import House, eventually
 
 
+@pytest.mark.both_modes
 def test_a_paid_order_reaches_the_timeline(build_house: Callable[..., House]) -> None:
     house = build_house().start()
     assert house.ask("PUT", "/v1/sources/shop", document("shopify")).status_code == 201
