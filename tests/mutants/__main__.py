@@ -10,50 +10,48 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-from tests.mutants import runtime, storage
+from tests.mutants import MUTANTS
 from tests.mutants.mutant import Mutant
-from tests.mutants.trial import NoMatch, Outcome, Verdict, attempt, copied, preload, unharmed
+from tests.mutants.servers import started
+from tests.mutants.trial import Outcome, attempt, copied, preload, unharmed
 
-MUTANTS: Sequence[Mutant] = (*runtime.MUTANTS, *storage.MUTANTS)
-ALL_TRIED = "CI"
+WITHOUT_SERVERS = '-m "not postgres and not kafka"'
 
 
 def main(arguments: Sequence[str]) -> int:
     """Try those that were chosen."""
-    words = [one for one in arguments if not one.startswith("--")]
-    chosen = [one for one in MUTANTS if not words or any(word in one.name for word in words)]
+    chosen, began = choose(arguments), time.monotonic()
     if "--fast" in arguments:
-        chosen = [one for one in chosen if not one.needs]
-        os.environ["PYTEST_ADDOPTS"] = '-m "not postgres and not kafka"'
+        os.environ["PYTEST_ADDOPTS"] = WITHOUT_SERVERS
     preload()
-    started = time.monotonic()
     outcomes: Counter[Outcome] = Counter()
-    with copied() as tree:
+    with copied() as tree, started({one.needs for one in chosen}):
         if failing := unharmed(tree, chosen):
             print("\n".join(f"fails without any mutant: {test}" for test in failing))
             return 1
-        print(f"{len(chosen)} mutants; unharmed, their tests pass ({time.monotonic() - started:.0f} s)", flush=True)
+        print(f"{len(chosen)} mutants; their tests pass without them ({time.monotonic() - began:.0f} s)", flush=True)
         for mutant in chosen:
-            verdict = tried(tree, mutant)
+            verdict = attempt(tree, mutant)
             outcomes[verdict.outcome] += 1
             reason = f": {verdict.reason}" if verdict.reason else ""
             print(f"{verdict.outcome.value:<10} {verdict.seconds:5.1f} s  {mutant.name}{reason}", flush=True)
     found = ", ".join(f"{count} {outcome.value}" for outcome, count in outcomes.items())
-    print(f"{len(chosen)} mutants in {time.monotonic() - started:.0f} s: {found}")
-    excused = {Outcome.KILLED} if os.environ.get("CI") == "true" else {Outcome.KILLED, Outcome.UNTRIED}
-    return 0 if set(outcomes) <= excused else 1
+    print(f"{len(chosen)} mutants in {time.monotonic() - began:.0f} s: {found}")
+    allowed = {Outcome.KILLED} if os.environ.get("CI") == "true" else {Outcome.KILLED, Outcome.UNTRIED}
+    return 0 if set(outcomes) <= allowed else 1
 
 
-def tried(tree: Path, mutant: Mutant) -> Verdict:
-    """The verdict on a mutant; one that does not match the source any more is undecided."""
-    try:
-        return attempt(tree, mutant)
-    except NoMatch as reason:
-        return Verdict(Outcome.UNDECIDED, 0.0, str(reason))
+def choose(arguments: Sequence[str]) -> Sequence[Mutant]:
+    """The mutants that the arguments ask for."""
+    words = [one for one in arguments if not one.startswith("--")]
+    fast = "--fast" in arguments
+    return [
+        one
+        for one in MUTANTS
+        if (not words or any(word in one.name for word in words)) and not (fast and one.needs)
+    ]
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tests.mutants.mutant import Edit, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("services", "shared", "tests", "deploy", "pyproject.toml")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "target", "data")
 LIBRARIES = (
     *("pytest", "hypothesis", "msgspec", "sqlalchemy.dialects.sqlite", "alembic.command"),
     *("sqlalchemy.dialects.postgresql.psycopg", "psycopg", "fastapi", "uvicorn", "httpx", "pydantic_settings"),
@@ -72,7 +73,7 @@ def copied() -> Iterator[Path]:
     with TemporaryDirectory(prefix="cartera-mutants-") as place:
         for part in PARTS:
             if (ROOT / part).is_dir():
-                shutil.copytree(ROOT / part, Path(place) / part, ignore=shutil.ignore_patterns("__pycache__", "data"))
+                shutil.copytree(ROOT / part, Path(place) / part, ignore=LEFT_OUT)
             else:
                 shutil.copy(ROOT / part, Path(place) / part)
         yield Path(place)
@@ -95,10 +96,13 @@ def edited(tree: Path, edits: Sequence[Edit]) -> Iterator[None]:
 
 
 def attempt(tree: Path, mutant: Mutant) -> Verdict:
-    """Run the tests of a mutant on it."""
+    """Run the tests of a mutant on it; one that does not match the source any more is undecided."""
     started = time.monotonic()
-    with edited(tree, mutant.edits):
-        outcomes = run(tree, mutant.tests)
+    try:
+        with edited(tree, mutant.edits):
+            outcomes = run(tree, mutant.tests)
+    except NoMatch as reason:
+        return Verdict(Outcome.UNDECIDED, 0.0, str(reason))
     seconds = time.monotonic() - started
     if outcomes is None:
         return Verdict(Outcome.UNDECIDED, seconds, "the tests did not end")
