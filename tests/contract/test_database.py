@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ from sqlalchemy.exc import DBAPIError
 from services.composition import KEYS
 from services.segment import store as segment
 from services.segment.service import SERVICE as SEGMENT
-from shared.database import REWRITTEN, among, guard, open_postgres, put, transaction
+from shared.database import REWRITTEN, among, guard, open_postgres, open_sqlite, put, transaction
 from shared.database.opening import CONNECTIONS
 from shared.errors import Conflict, Unavailable, WrongSetting
 from shared.events.segments import SegmentChanged
@@ -182,6 +183,35 @@ def test_rows_are_locked_in_the_order_of_their_keys(postgres: Schemas) -> None:
         writer.result(20)
     assert found == {"z"}
     assert counts(engine) == {"a": 2, "m": 2, "z": 2}
+
+
+@pytest.mark.postgres
+def test_writers_of_the_same_rows_never_wait_for_each_other_in_a_ring(postgres: Schemas) -> None:
+    engine = postgres.open("locks", (), tables)
+    names = [f"{number:04}" for number in range(3000)]
+    write(engine, [row(name, 0) for name in names])
+    met = threading.Barrier(2)
+
+    def repeat(order: list[str]) -> None:
+        for turn in range(8):
+            met.wait(20)
+            write(engine, [row(name, turn) for name in order])
+
+    with ThreadPoolExecutor(2) as pool:
+        for writer in [pool.submit(repeat, names), pool.submit(repeat, names[::-1])]:
+            writer.result(60)
+
+
+def test_a_commit_is_on_disk(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        if engine.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        else:
+            # what was set for the session, the role or the database counts for nothing
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+            source = "SELECT source FROM pg_settings WHERE name = 'synchronous_commit'"
+            assert connection.exec_driver_sql(source).scalar() == "session"
 
 
 def waits(engine: Engine, second: Any) -> bool:
@@ -340,6 +370,16 @@ def test_what_the_server_undid_is_a_conflict(postgres: Schemas) -> None:
         said = sorted(pool.map(cross, [("a", "b"), ("b", "a")]))
     assert said[0] == ""
     assert "deadlock" in said[1]
+
+
+def test_a_file_that_takes_no_writes_now_is_unavailable(tmp_path: Path) -> None:
+    engine = open_sqlite(tmp_path / "some.db")
+    with transaction(engine) as connection:
+        tables.create_all(connection)
+    with pytest.raises(Unavailable), transaction(engine) as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        put(connection, item, [row("a", 1)])
+    engine.dispose()
 
 
 def test_an_address_that_makes_no_sense_is_told_at_once() -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import APIRouter
@@ -156,4 +157,83 @@ async def test_input_of_which_nothing_follows_is_read_soon_too(tmp_path: Path) -
     async with asyncio.timeout(3):
         await reading
     await consumer.close()
+    await log.close()
+
+
+async def test_what_was_read_before_the_claim_is_left_out(tmp_path: Path) -> None:
+    """A member may have records of a partition from before it was claimed, at a place that was applied long ago."""
+    log = open_log(tmp_path / "log.db", 1, clock=lambda: 1)
+    plain = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "gated": None})
+    place = TopicPartition("input", 0)
+    await log.append([Outgoing("input", "k", b"x")] * 5)
+    consumer = log.consumer("reader", ("input",))
+    await consumer.assignment()
+    claims = {place: Claim(place, 1, Position(3, 0, 0))}
+    consumer.seek(place, 0)
+    assert await gather(plain, log, consumer, claims, 100, 0.0) == []
+    assert await gather(plain, log, consumer, {}, 100, 0.0) == []
+    consumer.seek(place, 3)
+    ((piece,),) = await gather(plain, log, consumer, claims, 100, 0.0)
+    assert [record.offset for record in piece.records] == [3, 4]
+    await consumer.close()
+    await log.close()
+
+
+class Interrupted:
+    """A member in whose second poll something has come since the first, as when others go on writing."""
+
+    def __init__(self, consumer: Consumer, between: Callable[[], Awaitable[None]]) -> None:
+        self._consumer = consumer
+        self._between = between
+        self._polls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    async def poll(self, max_records: int, timeout: float) -> Mapping[TopicPartition, Sequence[Record]]:
+        if self._polls == 0:
+            await self._between()
+        self._polls += 1
+        return await self._consumer.poll(max_records, timeout)
+
+
+async def test_output_that_came_while_we_looked_waits_for_its_input(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log.db", 1, clock=lambda: 1)
+    reader = Reader(log, log.consumer("reader", ("input", "output")))
+    await reader.start()
+    place = TopicPartition("input", 0)
+    await log.append([Outgoing("input", "k", b"x")] * 2)
+    header = ((AFTER, b"2"),)
+
+    async def maker_goes_on() -> None:
+        """Both records are worked off after it was looked how far the gate is."""
+        await log.append([Outgoing("output", "k", b"0", header)], Told("maker", {place: Position(2, 0, 0)}))
+
+    consumer = Interrupted(reader.consumer, maker_goes_on)
+    for pieces in await gather(SERVICE, log, consumer, reader.claims, 100, 0.0):
+        reader.check(pieces)
+    assert reader.got[TopicPartition("output", 0)] == []
+    await reader.turn(100)
+    assert {place.topic: len(records) for place, records in reader.got.items()} == {"input": 2, "output": 1}
+    await reader.consumer.close()
+    await log.close()
+
+
+async def test_input_waits_for_the_rest_of_its_output_when_that_is_much(tmp_path: Path) -> None:
+    """Ten records of output for one of input: of twenty, more follows than is read at once."""
+    log = open_log(tmp_path / "log.db", 1, clock=lambda: 1)
+    reader = Reader(log, log.consumer("reader", ("input", "output")))
+    await reader.start()
+    place = TopicPartition("input", 0)
+    await log.append([Outgoing("input", "k", b"x")] * 30)
+    for offset in range(30):
+        said = Outgoing("output", "k", b"%d" % offset, ((AFTER, b"%d" % (offset + 1)),))
+        await log.append([said] * 10, Told("maker", {place: Position(offset + 1, 0, 0)}))
+    turns = 0
+    while len(reader.got[place]) < 30:
+        await reader.turn(20)
+        assert len(reader.got[TopicPartition("output", 0)]) == 10 * len(reader.got[place])
+        turns += 1
+    assert turns > 2
+    await reader.consumer.close()
     await log.close()

@@ -318,6 +318,14 @@ async def test_a_record_too_large_fails_alone(log: KafkaLog) -> None:
     assert [r.value for r in await everything(log, 3)] == [b"0", b"1", b"2"]
 
 
+async def test_what_was_not_published_is_not_told(log: KafkaLog) -> None:
+    with pytest.raises(Unavailable, match="MessageSizeTooLarge"):
+        await log.append([Outgoing(OTHER, "k", os.urandom(3_000_000))], Told("g", {HOME: Position(5, 1, 1)}))
+    assert await log.told("g", TOPIC) == {}
+    await log.append([Outgoing(OTHER, "k", b"0")], Told("g", {HOME: Position(5, 1, 1)}))
+    assert await log.told("g", TOPIC) == {HOME: Position(5, 1, 1)}
+
+
 async def test_one_who_cannot_be_reached_is_unavailable_at_once(opener: Opener) -> None:
     log = opener("kafka://127.0.0.1:1")
     consumer = log.consumer("g", [TOPIC])

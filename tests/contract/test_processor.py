@@ -19,7 +19,7 @@ from shared.events.envelope import decode as decode_event
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms
 from shared.log import BLACKENED, Log, Position, Record, Rewritable, TopicPartition
-from shared.log.sqlite import open_log
+from shared.log.sqlite import SqliteLog, open_log
 from shared.runtime.guards import LogChanged, StoppedByDeadLetters, verify
 from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
@@ -210,13 +210,30 @@ def loop_of(engine: Engine, log: Log) -> Loop:
     return Loop(SERVICE, engine, Process(log=log, clock=lambda: from_ms(0), metrics=Metrics("0"), owner="me"))
 
 
+async def ended(loop: Loop) -> None:
+    """Let a loop run that is to end by itself."""
+    async with asyncio.timeout(5):
+        await loop.run()
+
+
 async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, log: Log) -> None:
     process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
     with pytest.raises(LogChanged, match="ends at 0"):
-        await loop_of(engine, log).run()
+        await ended(loop_of(engine, log))
     await log.append([Outgoing("words", "x", b"x#1"), Outgoing("words", "x", b"x#2"), Outgoing("words", "x", b"x#3")])
     with pytest.raises(LogChanged, match="another record"):
-        await loop_of(engine, log).run()
+        await ended(loop_of(engine, log))
+
+
+async def test_records_that_retention_took_unread_are_not_passed_over(engine: Engine, log: SqliteLog) -> None:
+    for word in (b"a#1", b"a#2", b"a#3"):
+        await log.append([Outgoing("words", "a", word)])
+    first = await log.read(PLACE, 0)
+    assert first is not None
+    process(engine, SERVICE, [Slice(claimed(engine), [first])])
+    await log.trim("words", {PLACE: 2})
+    with pytest.raises(LogChanged, match="begins at 2, but only 1 was read"):
+        await ended(loop_of(engine, log))
 
 
 async def test_a_log_that_was_blackened_is_still_the_log_that_was_read(engine: Engine, log: Log) -> None:
@@ -235,14 +252,14 @@ async def test_too_many_rejections_in_a_row_stop_the_consumer(engine: Engine, lo
     await log.append([Outgoing("words", "p", b"poison")] * 1500)
     loop = loop_of(engine, log)
     with pytest.raises(StoppedByDeadLetters):
-        await loop.run()
+        await ended(loop)
     assert loop.failure is not None
 
 
 async def test_rejections_by_the_core_stop_the_consumer_too(engine: Engine, log: Log) -> None:
     await log.append([Outgoing("words", "p", f"refused#{n}".encode()) for n in range(1500)])
     with pytest.raises(StoppedByDeadLetters):
-        await loop_of(engine, log).run()
+        await ended(loop_of(engine, log))
 
 
 async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_again(engine: Engine, log: Log) -> None:
@@ -265,7 +282,7 @@ async def test_what_stopped_a_consumer_shows_without_the_data_it_stopped_at(engi
     broken = Service(**{**{name: getattr(SERVICE, name) for name in Service.__slots__}, "save": failing})
     loop = Loop(broken, engine, Process(log=log, clock=lambda: from_ms(0), metrics=Metrics("0"), owner="me"))
     with pytest.raises(DBAPIError) as stopped:
-        await loop.run()
+        await ended(loop)
     assert "Ana" not in str(stopped.value)
     assert loop.failure is not None
     assert "Error" in loop.failure

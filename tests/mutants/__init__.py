@@ -1,0 +1,9 @@
+"""Every guard of the exactly-once runtime taken away once, to see that a test notices: `python -m tests.mutants`."""
+
+from collections.abc import Sequence
+
+from tests.mutants import runtime, storage
+from tests.mutants.mutant import Mutant
+
+MUTANTS: Sequence[Mutant] = (*runtime.MUTANTS, *storage.MUTANTS)
+"""All of them."""
