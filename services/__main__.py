@@ -16,6 +16,7 @@ from services import migrate as migrations
 from services.commands import applying, dead_letters
 from services.commands.importing import import_
 from services.commands.rebuilding import rebuild
+from services.commands.rereading import reread
 from services.describing import asyncapi as describing
 from services.ingest.schemas import VERSIONS, schema_of
 from services.starting import Start, start
@@ -34,6 +35,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("import")(import_)
 app.command("rebuild")(rebuild)
+app.command("reread")(reread)
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the files (CARTERA_DATA_DIR, default ./data).")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
