@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-REPLICAS: Mapping[str, int] = {"ingest": 3, "profile": 3, "segment": 3, "campaign": 1}
+REPLICAS: Mapping[str, int] = {"ingest": 3, "profile": 3, "segment": 3, "campaign": 3}
 """The most processes of each service that run at once."""
 
 SESSION_SECONDS = 8.0
