@@ -16,14 +16,14 @@ from tests.mutants.mutant import (
 )
 
 LEFT_OVER = """\
-        await log.append(page.records, Told(group, dict(page.positions)))
+        await log.append(records, Told(group, positions))
         with transaction(engine) as connection:
             take_away(connection, part, seq)
 """
 DELETED_FIRST = """\
         with transaction(engine) as connection:
             take_away(connection, part, seq)
-        await log.append(page.records, Told(group, dict(page.positions)))
+        await log.append(records, Told(group, positions))
 """
 APPENDED = """\
             await self._log.append(said, at)
