@@ -245,6 +245,13 @@ PUBLICATION: Sequence[Mutant] = (
         "outbox::test_rows_that_came_later_stay",
     ),
     mutant(
+        "the number of a row is given again",
+        "shared/runtime/migrations/v0002_numbers_of_the_outbox.py",
+        "        sqlite_autoincrement=True,\n",
+        "",
+        "outbox::test_who_lost_a_partition_takes_nothing_of_his_successor_away[sqlite]",
+    ),
+    mutant(
         "published rows stay in the outbox",
         OUTBOX,
         "    connection.execute(delete(outbox).where((outbox.c.seq <= upto) & (outbox.c.part == part)))\n",
