@@ -56,7 +56,8 @@ outbox = Table(
     Column("seq", serial, primary_key=True, autoincrement=True),
     Column("part", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
     postgresql_with=PASSING,
 )
 """One row per batch: the records to publish, in order, the positions to tell with them, and the number of the partition
-it came from, whose owner publishes it."""
+it came from, whose owner publishes it. Numbers are never given again: a former owner takes away by number."""

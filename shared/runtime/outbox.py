@@ -40,6 +40,12 @@ def take_away(connection: Connection, part: int, upto: int) -> None:
     connection.execute(delete(outbox).where((outbox.c.seq <= upto) & (outbox.c.part == part)))
 
 
+def read_page(body: bytes) -> tuple[Sequence[Outgoing], Positions]:
+    """What a row of the outbox holds: the records of a batch and the positions to tell with them."""
+    page = _decoder.decode(bytes(cramjam.zstd.decompress(body)))
+    return page.records, dict(page.positions)
+
+
 class Publisher:
     """Publishes what the committed batches of one service said, and knows which rows of the outbox may go away."""
 
@@ -90,7 +96,7 @@ async def publish_left_over(engine: Engine, log: Log, group: str, part: int) -> 
         query = select(outbox.c.seq, outbox.c.body).where(outbox.c.part == part)
         rows = connection.execute(query.order_by(outbox.c.seq)).all()
     for seq, body in rows:
-        page = _decoder.decode(bytes(cramjam.zstd.decompress(body)))
-        await log.append(page.records, Told(group, dict(page.positions)))
+        records, positions = read_page(bytes(body))
+        await log.append(records, Told(group, positions))
         with transaction(engine) as connection:
             take_away(connection, part, seq)

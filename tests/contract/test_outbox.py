@@ -176,6 +176,19 @@ def test_a_batch_takes_away_what_was_published_before_it(engine: Engine) -> None
     assert kept(engine) == 1
 
 
+async def test_who_lost_a_partition_takes_nothing_of_his_successor_away(engine: Engine, log: SqliteLog) -> None:
+    stale = Publisher(engine, log, "counter")
+    first = process(engine, SERVICE, [Slice(claimed(engine, "stale"), records("a#1"))])
+    await stale.publish(0, first.said, {}, first.outbox_seq)
+    held = claimed(engine, "successor")
+    await publish_left_over(engine, log, "counter", 0)
+    process(engine, SERVICE, [Slice(held, records("a#2", start=1))])
+    stale.leave(0)
+    assert kept(engine) == 1
+    await publish_left_over(engine, log, "counter", 0)
+    assert await published(log) == [b"a=1", b"a=1", b"a=2"]
+
+
 async def test_dead_letters_are_kept_with_what_was_said(engine: Engine, log: SqliteLog) -> None:
     process(engine, SERVICE, [Slice(claimed(engine), records("poison"))])
     await publish_left_over(engine, log, "counter", 0)

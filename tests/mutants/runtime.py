@@ -16,14 +16,14 @@ from tests.mutants.mutant import (
 )
 
 LEFT_OVER = """\
-        await log.append(page.records, Told(group, dict(page.positions)))
+        await log.append(records, Told(group, positions))
         with transaction(engine) as connection:
             take_away(connection, part, seq)
 """
 DELETED_FIRST = """\
         with transaction(engine) as connection:
             take_away(connection, part, seq)
-        await log.append(page.records, Told(group, dict(page.positions)))
+        await log.append(records, Told(group, positions))
 """
 APPENDED = """\
             await self._log.append(said, at)
@@ -243,6 +243,13 @@ PUBLICATION: Sequence[Mutant] = (
         "(outbox.c.seq <= upto) & (outbox.c.part == part)",
         "outbox.c.part == part",
         "outbox::test_rows_that_came_later_stay",
+    ),
+    mutant(
+        "the number of a row is given again",
+        "shared/runtime/migrations/v0002_numbers_of_the_outbox.py",
+        "        sqlite_autoincrement=True,\n",
+        "",
+        "outbox::test_who_lost_a_partition_takes_nothing_of_his_successor_away[sqlite]",
     ),
     mutant(
         "published rows stay in the outbox",

@@ -81,6 +81,10 @@ class Broker:
         """Where each partition ends."""
         return {place: len(self.records(place)) for place in self.places(topic)}
 
+    def values(self, topic: str) -> set[bytes | None]:
+        """The values of all records of a topic."""
+        return {record.value for place in self.places(topic) for record in self.records(place)}
+
     def subscribe(self, who: object, ring: Callable[[], None]) -> None:
         """Ring whenever something was appended."""
         self._bells[who] = ring

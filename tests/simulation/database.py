@@ -11,6 +11,10 @@ from shared.database import open_sqlite
 from tests.simulation.faults import Process, When
 
 
+_COMPILED: dict[Any, Any] = {}
+"""Statements once compiled serve all processes of all runs."""
+
+
 class _Cursor(sqlite3.Cursor):
     """Asks before each statement whether it gets that far."""
 
@@ -57,6 +61,7 @@ def _verb(sql: str) -> str:
 def open_database(path: Path, process: Process) -> Engine:
     """The engine of a process on a file. Nothing is flushed to the disk: power stays on."""
     engine = open_sqlite(path)
+    engine.update_execution_options(compiled_cache=_COMPILED)
     factory = type("Connection", (_Connection,), {"process": process})
 
     @event.listens_for(engine, "do_connect")

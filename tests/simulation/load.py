@@ -33,6 +33,10 @@ SHORT = {
 """What time alone changes between two sittings, more than an hour away from any: no clock of a run is as wrong."""
 
 
+MEASURED = ("frequency", "pareto", "volume")
+"""The shipped definitions that look at the population."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sitting:
     """What is posted at one time, in its order."""

@@ -27,6 +27,7 @@ from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms, to_ms
 from shared.runtime.loop import Loop
+from shared.runtime.outbox import read_page
 from shared.runtime.process import Process as Host
 from shared.runtime.schema import prepare
 from shared.runtime.service import Context, Service
@@ -34,7 +35,7 @@ from shared.telemetry import Metrics
 from tests.simulation.broker import Broker
 from tests.simulation.database import look, open_database
 from tests.simulation.faults import CURRENT, Chance, Counter, Died, Fate, Process
-from tests.simulation.load import BEFORE, LAST, SHORT, Sitting
+from tests.simulation.load import BEFORE, LAST, MEASURED, SHORT, Sitting
 from tests.simulation.log import SimulatedLog
 from tests.simulation.virtual import VirtualLoop
 
@@ -58,7 +59,9 @@ class NotAtRest(AssertionError):
 class Scenario:
     """`workers` processes per service on so many partitions. `skew` is the largest error of a clock.
 
-    `hurried` lets time leap although not everything that came before is applied.
+    `hurried` lets time leap although not everything that came before is applied: for services and definitions in which
+    no moment but that of an event or of a timer counts. The close of a day, and what is decided at the moment of
+    sending, are of the moment at which they were possible.
     """
 
     services: tuple[str, ...] = ("profile", "segment", "campaign")
@@ -95,27 +98,32 @@ class World:
         names = [(name, number) for name in self.scenario.services for number in range(self.scenario.workers)]
         keepers = [asyncio.create_task(self._keep(name, number)) for name, number in names]
         shaking = asyncio.create_task(self._shake()) if self.scenario.shaken else None
-        for number, sitting in enumerate(load):
-            await self._leap(sitting.at, wait=number < 2 or not self.scenario.hurried, keepers=keepers)
+        for sitting in load:
+            await self._leap(sitting.at, keepers)
             await self._post(sitting.records)
-        await self._leap(LAST, wait=not self.scenario.hurried, keepers=keepers)
+        await self._leap(LAST, keepers)
         await asyncio.sleep(self.chance.random() * 5)
         if shaking is not None:
             shaking.cancel()
         if isinstance(self.counter.fate, Chance):
             self.counter.fate.healed = True
+        # until whoever stood still goes on, and who died is missed and has a successor
+        await asyncio.sleep(2 * SESSION)
         await self._rest(keepers)
         self.ending = True
         for loop in self.loops.values():
             loop.stop()
         await asyncio.gather(*keepers)
 
-    async def _leap(self, to: datetime, wait: bool, keepers: Sequence["asyncio.Task[None]"]) -> None:
-        if wait:
+    async def _leap(self, to: datetime, keepers: Sequence["asyncio.Task[None]"]) -> None:
+        """Go on in time; unless hurried, from one rest to the next."""
+        if not self.scenario.hurried:
             await self._rest(keepers)
         self.wall += max(0, to_ms(to) - self.now())
         for loop in self.loops.values():
             loop.nudge()
+        if not self.scenario.hurried:
+            await self._rest(keepers)
 
     async def _post(self, records: Sequence[Outgoing]) -> None:
         """As somebody who posts until he has an answer, and sometimes once more although he had one."""
@@ -215,9 +223,18 @@ class World:
                 for place, end in self.broker.ends(topic).items():
                     if reached.get(tuple(place), 0) < end:
                         return f"{name} stands at {reached.get(tuple(place), 0)} of {end} in {place}"
+            if unpublished := self._unpublished(path):
+                return f"{name} has still to publish {unpublished} records"
             if service.timers is not None and (due := self._due(service, path)) is not None:
                 return f"{name} has something to do since {due}"
         return ""
+
+    def _unpublished(self, path: Path) -> int:
+        """The records in the outbox that are not in the log; those that are wait there for the next transaction."""
+        rows = look(path, "SELECT body FROM outbox")
+        said = [record for (body,) in rows for record in read_page(body)[0]]
+        there = {topic: self.broker.values(topic) for topic in {record.topic for record in said}}
+        return sum(record.value not in there[record.topic] for record in said)
 
     def _due(self, service: Service, path: Path) -> datetime | None:
         assert service.timers is not None
@@ -245,10 +262,10 @@ def _configure(service: Service, engine: Engine) -> None:
         rulebooks_of(engine).deploy(deployment_of(SETTINGS))
 
 
-def lay_out(folder: Path, services: Sequence[str]) -> None:
+def lay_out(folder: Path, scenario: Scenario) -> None:
     """The databases of a company that begins: migrated, with definitions and campaigns."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in services:
+    for name in scenario.services:
         service = SERVICES[name]
         with _looking(folder / f"{name}.db") as engine:
             context = Context(
@@ -262,6 +279,8 @@ def lay_out(folder: Path, services: Sequence[str]) -> None:
             prepare(engine, service, None if start is None else lambda connection, s=start, c=context: s(connection, c))
             if service is SEGMENT:
                 definitions.put(engine, "lately", SHORT, BEFORE)
+                for measured in MEASURED if scenario.hurried else ():
+                    definitions.drop(engine, measured, BEFORE)
             if service is CAMPAIGN:
                 with transaction(engine) as connection:
                     documents.put(
