@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 THEIRS = ROOT / ".venv-rivals" / "bin" / "python"
 PARTITIONS = 6
 ROUNDS = 3
-FEWER = 10
-"""Means that go event by event get so many times fewer events: what counts is events a second."""
+FEW = 10
+FEWEST = 50
+"""Slow means get so many times fewer events, of as many times fewer customers: what counts is events a second."""
 
 
 class Means(NamedTuple):
@@ -36,30 +37,30 @@ class Means(NamedTuple):
     program: str
     way: str
     state: str
-    few: bool = False
+    part: int = 1
     theirs: bool = False
 
 
 OURS = "profile stage"
 MEANS = (
     Means(OURS, "ours", "stage", "PostgreSQL, exactly once; also identity, timeline, whole record, published"),
-    Means("profile stage, event by event", "ours", "stage one by one", "the same", few=True),
+    Means("profile stage, event by event", "ours", "stage one by one", "the same", part=FEWEST),
     Means("COPY of the bytes as jsonb", "floor", "copy", "PostgreSQL; nothing is added up"),
     Means("our log, reading only", "ours", "read", "none"),
     Means("our log, decoded and added up", "ours", "fold", "memory"),
     Means("FastStream, call per batch", "with_faststream", "batch", "memory", theirs=True),
-    Means("FastStream, call per message", "with_faststream", "message", "memory", few=True, theirs=True),
+    Means("FastStream, call per message", "with_faststream", "message", "memory", part=FEW, theirs=True),
     Means(
         "FastStream, upsert per message",
         "with_faststream",
         "upsert",
         "PostgreSQL, counts again after a crash",
-        few=True,
+        part=FEWEST,
         theirs=True,
     ),
     Means("Quix Streams", "with_quix", "state", "RocksDB and changelog topic, at least once", theirs=True),
-    Means("Faust, dict", "with_faust", "dict", "memory", few=True, theirs=True),
-    Means("Faust, table", "with_faust", "table", "memory and changelog topic, at least once", few=True, theirs=True),
+    Means("Faust, dict", "with_faust", "dict", "memory", part=FEW, theirs=True),
+    Means("Faust, table", "with_faust", "table", "memory and changelog topic, at least once", part=FEW, theirs=True),
 )
 GOALS = {
     "profile stage, event by event": ("P5", 15.0, OURS),
@@ -83,7 +84,7 @@ class Servers:
 
 
 def measure(size: int) -> dict[str, Any]:
-    """Records per second, CPU and memory of every means; `size` events, a tenth for those that go event by event."""
+    """Records per second, CPU and memory of every means with `size` events, fewer for those that are slow."""
     if not THEIRS.exists():
         raise SystemExit("the other projects are not installed: run `make rivals` first")
     with tempfile.TemporaryDirectory() as place, _servers(Path(place), size) as servers:
@@ -107,15 +108,13 @@ def _servers(place: Path, size: int) -> Iterator[Servers]:
         cluster.start()
         server.start()
         broker = int((cluster.folder / "broker-1" / "pid").read_text())
-        counts = {"many.": size, "few.": size // FEWER}
+        counts = {_prefix(means): size // means.part for means in MEANS}
         events = {prefix: list(purchases(count)) for prefix, count in counts.items()}
         for prefix, some in events.items():
             asyncio.run(_fill(cluster.url, prefix, some))
         totals = {prefix: expected(some) for prefix, some in events.items()}
         processes = (broker, server.pid() or 0)
-        yield Servers(
-            brokers=cluster.url, database=server.url, processes=processes, events=counts, totals=totals
-        )
+        yield Servers(brokers=cluster.url, database=server.url, processes=processes, events=counts, totals=totals)
     finally:
         server.remove()
         cluster.stop()
@@ -127,8 +126,12 @@ async def _fill(url: str, prefix: str, events: Sequence[Purchase]) -> None:
     await log.close()
 
 
+def _prefix(means: Means) -> str:
+    return f"part{means.part}."
+
+
 def _run(means: Means, servers: Servers, name: str) -> Mapping[str, float]:
-    prefix = "few." if means.few else "many."
+    prefix = _prefix(means)
     with tempfile.TemporaryDirectory() as folder:
         task = Task(
             way=means.way,

@@ -58,6 +58,4 @@ async def fill(log: Log, events: Sequence[Purchase]) -> None:
     """Put them on `interactions`, which is created with the partitions that the log plans."""
     for start in range(0, len(events), AT_ONCE):
         some = events[start : start + AT_ONCE]
-        await log.append(
-            [Outgoing("interactions", f"customer_id:{one.who}", one.value, CONTENT_TYPE) for one in some]
-        )
+        await log.append([Outgoing("interactions", f"customer_id:{one.who}", one.value, CONTENT_TYPE) for one in some])

@@ -87,7 +87,7 @@ class Stopwatch:
         return time.perf_counter(), time.process_time(), *map(family_cpu, self._where.servers)
 
     def tell(self, totals: Mapping[str, Sequence[int]]) -> None:
-        """Print what it took (seconds; of CPU here and on the servers), and write the totals where they are compared."""
+        """Print the seconds, and those of CPU here and on the servers; write the totals where they are compared."""
         Path(self._where.folder, "totals.json").write_text(json.dumps(totals))
         seconds, cpu, *servers = (end - begin for begin, end in zip(self._began, self._ended, strict=True))
         print(json.dumps({"seconds": seconds, "cpu": cpu, "servers": sum(servers), "peak": _peak()}), flush=True)

@@ -46,7 +46,7 @@ async def run(where: Task) -> tuple[Stopwatch, Mapping[str, Sequence[int]]]:
     await app.start()
     await done.wait()
     await app.producer.flush()
-    await app.commit("*")
+    await app.consumer.commit()
     watch.end()
     found = {who: list(total) for who, total in totals.items()}
     await app.stop()

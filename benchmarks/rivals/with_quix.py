@@ -1,4 +1,4 @@
-"""Quix Streams: a stateful function, its state in RocksDB with a changelog topic, checkpoints as it has them by default."""
+"""Quix Streams: a stateful function, its state in RocksDB with a changelog topic, checkpoints by its own defaults."""
 
 import json
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ def end_with_the_checkpoint(app: Application, watch: Stopwatch) -> None:
     """The last checkpoint is when everything is in the changelog and committed."""
     commit = app._processing_context.commit_checkpoint
 
-    def committed(force: bool = False) -> None:
-        commit(force=force)
-        if force:
+    def committed(**how: bool) -> None:
+        commit(**how)
+        if how == {"force": True}:
             watch.end()
 
     app._processing_context.commit_checkpoint = committed
@@ -48,7 +48,9 @@ def changelog(where: Task) -> Mapping[str, Total]:
     """The newest state of every customer on the changelog topic: what a restart would go on from."""
     settings = {"bootstrap.servers": where.brokers.removeprefix("kafka://"), "group.id": f"{where.group}-look"}
     consumer = Consumer({**settings, "enable.partition.eof": False})
-    (topic,) = (name for name in consumer.list_topics(timeout=10).topics if name.startswith(f"changelog__{where.group}"))
+    (topic,) = (
+        name for name in consumer.list_topics(timeout=10).topics if name.startswith(f"changelog__{where.group}")
+    )
     parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     ends = {part: consumer.get_watermark_offsets(TopicPartition(topic, part))[1] for part in parts}
     consumer.assign([TopicPartition(topic, part, 0) for part in parts])
