@@ -120,6 +120,8 @@ class Loop:
         self.idle = True
         moved = False
         for piece in await self._gather(wait):
+            if self._stop:
+                return
             self.idle = False
             moved |= await self._apply(piece)
         moved |= await self._fire_due()
