@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --group build
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+LOCK := $(COMPILE) pyproject.toml --group build
+RIVALS := .venv-rivals
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test import-test check fmt fuzz chaos bench lock revision
+.PHONY: setup run test import-test check fmt fuzz chaos bench rivals lock revision
 
 setup: $(VENV)/.installed
 
@@ -46,14 +48,23 @@ fuzz: $(VENV)/.installed-dev
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev rivals
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# The other projects that `python -m benchmarks rivals` runs, in an environment of their own.
+rivals: $(RIVALS)/.installed
+
+$(RIVALS)/.installed: requirements/rivals.txt
+	@$(PYTHON) -m venv $(RIVALS)
+	@$(RIVALS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/rivals.txt
+	@touch $@
 
 # The development lock first; the others take its versions, so that what is tested is what runs.
 lock: $(VENV)/.installed-dev
 	$(LOCK) --upgrade --extra sample --group dev -o requirements/dev.txt
 	$(LOCK) -c requirements/dev.txt --extra sample -o requirements/sample.txt
 	$(LOCK) -c requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) --upgrade --group rivals -o requirements/rivals.txt
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

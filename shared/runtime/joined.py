@@ -17,17 +17,35 @@ AFTER = "after"
 GATE_PAUSE = 0.1
 """Seconds after which a gate is looked at again while records wait behind it."""
 
+PARTS_A_POLL = 8
+"""Partitions for which one poll asks for a full batch each: a transaction is of one partition."""
+
 Claims = Mapping[TopicPartition, Claim]
 
 
 async def gather(
     service: Service, log: Log, consumer: Consumer, claims: Claims, batch: int, wait: float
 ) -> Sequence[Sequence[Slice]]:
-    """The groups of slices to apply next, each in one transaction; empty when nothing came within `wait` seconds."""
+    """The groups of slices to apply next, each in one transaction; empty when nothing came within `wait` seconds.
+
+    A poll shares what it gives among the partitions; each is to get about `batch` records.
+    """
     if not service.gated:
-        polled = await consumer.poll(batch, wait)
-        return [[Slice(claims[tp], records)] for tp, records in polled.items() if _continues(claims, tp, records)]
+        polled = await consumer.poll(_whole_poll(claims, batch), wait)
+        pieces = {tp: records for tp, records in polled.items() if _continues(claims, tp, records)}
+        return [[Slice(claims[tp], _at_most(consumer, tp, records, batch))] for tp, records in pieces.items()]
     return await _in_step(service, log, consumer, claims, batch, wait)
+
+
+def _whole_poll(claims: Claims, batch: int) -> int:
+    return batch * min(PARTS_A_POLL, len({tp.partition for tp in claims}) or 1)
+
+
+def _at_most(consumer: Consumer, tp: TopicPartition, records: Sequence[Record], batch: int) -> Sequence[Record]:
+    """The first `batch` records; the rest, which others left of their share, is for the next poll."""
+    if len(records) > batch:
+        consumer.seek(tp, records[batch].offset)
+    return records[:batch]
 
 
 def _continues(claims: Claims, partition: TopicPartition, records: Sequence[Record]) -> bool:
@@ -53,7 +71,7 @@ async def _in_step(
     wait = min(wait, GATE_PAUSE) if behind_gate else wait
     behind = any(held.position.offset < end for tp, end in ends.items() if (held := claims.get(tp)))
     consumer.pause(waiting)
-    polled = dict(await consumer.poll(batch, 0.0 if behind else wait))
+    polled = dict(await consumer.poll(_whole_poll(claims, batch), 0.0 if behind else wait))
     slices = {tp: Slice(claims[tp], records) for tp, records in polled.items() if _continues(claims, tp, records)}
     if any(tp in limits for tp in slices):
         await _complete(consumer, claims, slices, ends, limits, batch)

@@ -118,10 +118,10 @@ class Loop:
     async def _turn(self) -> None:
         await self._claim_new()
         wait = await self._wait_seconds()
-        self.idle, moved = True, False
-        for piece in (pieces := await self._gather(wait)):
-            self.idle = False
-            moved |= await self._apply(piece)
+        pieces = await self._gather(wait)
+        self.idle, moved = not pieces, False
+        for piece in pieces:
+            moved |= not self._stop and await self._apply(piece)
         if not pieces:
             await self._in_thread(self._publisher.leave_all)
         moved |= await self._fire_due()

@@ -19,8 +19,8 @@ SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "256MB"
 
 
 LISTENING = range(15_000, 30_000)
-"""Ports of servers that go away and come back: below those that the system gives to clients. With one of these, a client
-that tries again and again may be given the very port that it tries, and then the server cannot have it any more.
+"""Ports of servers that go away and come back: below those that the system gives to clients. With one of these, a
+client that tries again and again may be given the very port that it tries, and then the server cannot have it any more.
 """
 
 ATTEMPTS = 5

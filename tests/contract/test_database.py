@@ -376,9 +376,14 @@ def test_a_file_that_takes_no_writes_now_is_unavailable(tmp_path: Path) -> None:
     engine = open_sqlite(tmp_path / "some.db")
     with transaction(engine) as connection:
         tables.create_all(connection)
-    with pytest.raises(Unavailable), transaction(engine) as connection:
-        connection.exec_driver_sql("PRAGMA query_only=ON")
-        put(connection, item, [row("a", 1)])
+
+    def write() -> None:
+        with transaction(engine) as connection:
+            connection.exec_driver_sql("PRAGMA query_only=ON")
+            put(connection, item, [row("a", 1)])
+
+    with pytest.raises(Unavailable):
+        write()
     engine.dispose()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,19 @@ class Reader:
     def check(self, pieces: Sequence[Slice]) -> None:
         """One partition number; offsets go on where they were; no output of input that is not applied with it."""
         assert len({piece.claim.partition.partition for piece in pieces}) == 1
+        self.apply(pieces)
+        for part in {piece.claim.partition.partition for piece in pieces}:
+            reached = len(self.got[TopicPartition("input", part)])
+            for record in self.got[TopicPartition("output", part)]:
+                assert int(dict(record.headers)[AFTER]) <= reached
+
+    def apply(self, pieces: Sequence[Slice]) -> None:
+        """Move the claims; offsets go on where they were."""
         for piece in pieces:
             place, records = piece.claim.partition, piece.records
             assert [r.offset for r in records] == list(range(len(self.got[place]), len(self.got[place]) + len(records)))
             self.got[place].extend(records)
             self.claims[place] = Claim(place, 1, Position(records[-1].offset + 1, 0, 0))
-        for part in {piece.claim.partition.partition for piece in pieces}:
-            reached = len(self.got[TopicPartition("input", part)])
-            for record in self.got[TopicPartition("output", part)]:
-                assert int(dict(record.headers)[AFTER]) <= reached
 
     def beside(self) -> None:
         """Whatever input is read, all that follows from it is read too: what the output holds of it, no less."""
@@ -132,6 +137,29 @@ async def test_input_and_output_come_whole_and_in_step(tmp_path: Path, seed: int
         while sum(len(reader.got[TopicPartition("input", part)]) for part in range(PARTITIONS)) < total:
             await reader.turn(100)
     reader.beside()
+    await consumer.close()
+    await log.close()
+
+
+async def test_every_partition_gets_a_whole_batch_and_none_gets_more(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log.db", PARTITIONS, clock=lambda: 1)
+    consumer = log.consumer("reader", ("input",))
+    reader = Reader(log, consumer)
+    await reader.start()
+    await log.append(
+        [Outgoing("input", "customer-0", b"x") for _ in range(20)]
+    )  # of one partition, because the key is one
+    for _ in range(25):
+        await log.append_everywhere("input", b"x")
+    plain = replace(SERVICE, consumes=("input",), gated=None)
+    sizes = []
+    async with asyncio.timeout(20):
+        while sum(map(len, reader.got.values())) < 25 * PARTITIONS + 20:
+            pieces = [piece for (piece,) in await gather(plain, log, consumer, reader.claims, 10, 0.0)]
+            reader.apply(pieces)
+            sizes.append(sorted(len(piece.records) for piece in pieces))
+    assert sizes[:3] == [[10, 10], [10, 10], [5, 10]]
+    assert sizes[3:] == [[10], [5]]
     await consumer.close()
     await log.close()
 

@@ -48,9 +48,7 @@ def choose(arguments: Sequence[str]) -> Sequence[Mutant]:
     words = [one for one in arguments if not one.startswith("--")]
     fast = "--fast" in arguments
     return [
-        one
-        for one in MUTANTS
-        if (not words or any(word in one.name for word in words)) and not (fast and one.needs)
+        one for one in MUTANTS if (not words or any(word in one.name for word in words)) and not (fast and one.needs)
     ]
 
 

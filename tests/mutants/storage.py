@@ -128,10 +128,18 @@ SQLITE: Sequence[Mutant] = (
 )
 
 KAFKA: Sequence[Mutant] = (
-    mutant("the client may jump", CONFIGURATION, '"auto_offset_reset": "none"', '"auto_offset_reset": "latest"', SETTINGS),
+    mutant(
+        "the client may jump", CONFIGURATION, '"auto_offset_reset": "none"', '"auto_offset_reset": "latest"', SETTINGS
+    ),
     mutant("the client commits", CONFIGURATION, '"enable_auto_commit": False', '"enable_auto_commit": True', SETTINGS),
     mutant("one replica is enough", CONFIGURATION, '"acks": "all"', '"acks": 1', SETTINGS),
-    mutant("a batch may be sent twice", CONFIGURATION, '"enable_idempotence": True', '"enable_idempotence": False', SETTINGS),
+    mutant(
+        "a batch may be sent twice",
+        CONFIGURATION,
+        '"enable_idempotence": True',
+        '"enable_idempotence": False',
+        SETTINGS,
+    ),
     mutant(
         "records of a partition that nobody claimed are handed over",
         READING,

@@ -10,7 +10,6 @@ from sqlalchemy import Engine, event
 from shared.database import open_sqlite
 from tests.simulation.faults import Process, When
 
-
 _COMPILED: dict[Any, Any] = {}
 """Statements once compiled serve all processes of all runs."""
 

@@ -86,5 +86,3 @@ def _changes(world: World) -> Iterator[str]:
         key: class_ for key, (_, class_) in ends.items() if class_ is not None
     }:
         yield "segment-changes: who is where is not what the changes lead to"
-
-

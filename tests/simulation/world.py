@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -218,7 +218,9 @@ class World:
         """What is still to be done, in the order of the stages; empty when there is nothing."""
         for name in self.scenario.services:
             service, path = SERVICES[name], self.folder / f"{name}.db"
-            reached = {(topic, part): at for topic, part, at in look(path, "SELECT topic, part, next_offset FROM position")}
+            reached = {
+                (topic, part): at for topic, part, at in look(path, "SELECT topic, part, next_offset FROM position")
+            }
             for topic in service.consumes:
                 for place, end in self.broker.ends(topic).items():
                     if reached.get(tuple(place), 0) < end:
