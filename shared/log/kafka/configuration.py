@@ -37,13 +37,13 @@ class Configuration:
     fetch_wait_ms: int = 500
 
     def client(self) -> dict[str, Any]:
-        """What all clients have in common. Metadata is renewed often enough to see partitions that are added."""
+        """What all clients have in common. Metadata is renewed often enough to see topics that come back."""
         return {
             **self.address.connection(),
             "client_id": "cartera",
             "request_timeout_ms": int(ANSWER_SECONDS * 1000),
             "retry_backoff_ms": 100,
-            "metadata_max_age_ms": 60_000,
+            "metadata_max_age_ms": 15_000,
             "connections_max_idle_ms": 540_000,
         }
 
