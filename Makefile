@@ -11,7 +11,7 @@ RIVALS := .venv-rivals
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test import-test check fmt fuzz chaos bench rivals lock revision
+.PHONY: setup run test import-test outage-test check fmt fuzz chaos bench rivals lock revision
 
 setup: $(VENV)/.installed
 
@@ -20,6 +20,10 @@ run: $(VENV)/.installed
 
 import-test: $(VENV)/.installed-dev
 	IMPORT_ROWS=1000000 $(BIN)/python -m pytest tests/system/test_import.py -k killed
+
+# A minute without broker, without database, with the profile service held still, under load; `make test` takes seconds.
+outage-test: $(VENV)/.installed-dev
+	OUTAGE_SECONDS=60 HOLD_SECONDS=60 $(BIN)/python -m pytest -s tests/system/test_outage.py tests/system/test_watermark.py
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest $(ARGS)
