@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks import ingest, latency, log, replay, stores, table, timers
+from benchmarks import growth, ingest, latency, log, replay, stores, table, timers
 from benchmarks.rivals import comparison
 from benchmarks.table import Row
 
 
 class Benchmark(NamedTuple):
-    """`size` is the number of events when none is given; None: it has one size."""
+    """`size` is the number of events (customers) when none is given; None: it has one size."""
 
     about: str
     measure: Callable[..., dict[str, Any]]
@@ -34,6 +34,9 @@ ALL = {
         comparison.rows,
         100_000,
     ),
+    "growth": Benchmark(
+        "the profile stage with ever more customers; WAL and HOT", growth.measure, growth.rows, 1_000_000
+    ),
 }
 
 
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         "python -m benchmarks", description=names, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="all without one")
-    parser.add_argument("--size", type=int, help="events, for those that have a size")
+    parser.add_argument("--size", type=int, help="events or customers, for those that have a size")
     chosen = parser.parse_args(arguments)
     if unknown := [name for name in chosen.names if name not in ALL]:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(ALL)}")

@@ -38,12 +38,17 @@ class Purchase:
         self.value = (EVENT % {**parts, "store": chance.randrange(40)}).encode()
 
 
+def customer(number: int) -> str:
+    """The customer_id of a customer; all are of one length."""
+    return f"c-{number:07}"
+
+
 def purchases(count: int, seed: int = 7) -> Iterator[Purchase]:
     """So many purchases of a fifth as many customers in a month, in the order of time."""
     chance = random.Random(seed)
     customers = max(1, count // PURCHASES_EACH)
     for number in range(count):
-        yield Purchase(number, f"C-{chance.randrange(customers):07}", number * MONTH_MS // count, chance)
+        yield Purchase(number, customer(chance.randrange(customers)), number * MONTH_MS // count, chance)
 
 
 def expected(events: Sequence[Purchase]) -> Mapping[str, Total]:
