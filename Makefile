@@ -25,8 +25,10 @@ import-test: $(VENV)/.installed-dev
 outage-test: $(VENV)/.installed-dev
 	OUTAGE_SECONDS=60 HOLD_SECONDS=60 $(BIN)/python -m pytest -s tests/system/test_outage.py tests/system/test_watermark.py
 
+# Files side by side, then what measures whole platforms one after the other.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/architecture tests/core tests/contract tests/fuzz -q -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest tests/system tests/chaos $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
