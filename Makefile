@@ -25,10 +25,14 @@ import-test: $(VENV)/.installed-dev
 outage-test: $(VENV)/.installed-dev
 	OUTAGE_SECONDS=60 HOLD_SECONDS=60 $(BIN)/python -m pytest -s tests/system/test_outage.py tests/system/test_watermark.py
 
-# Files side by side, then what measures whole platforms one after the other.
+# Files side by side, then what starts whole platforms, one after the other; with ARGS only what they name.
 test: $(VENV)/.installed-dev
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/architecture tests/core tests/contract tests/fuzz -q -n auto --dist loadfile $(ARGS)
-	$(BIN)/python -m pytest tests/system tests/chaos $(ARGS)
+ifeq ($(ARGS),)
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/architecture tests/core tests/contract tests/fuzz -q -n auto --dist loadfile
+	$(BIN)/python -m pytest tests/system tests/chaos --durations=25
+else
+	$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
