@@ -1,7 +1,7 @@
 """What must hold at the end of a run, and what a run that was disturbed must have in common with one that was not."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,23 @@ from tests.system.state import differences, state_of
 
 FOREVER = 1 << 60
 
+State = Mapping[str, list[str]]
+"""Customers, class histories and all the rest, as lines of text."""
 
-def faults(world: World, undisturbed: Path) -> list[str]:
+
+def faults(world: World, undisturbed: State) -> list[str]:
     """What is wrong with a run, told in lines; empty when nothing is."""
     return [
-        *differences(state_of(undisturbed, FOREVER), state_of(world.folder, FOREVER)),
+        *differences(dict(undisturbed), state_of(world.folder, FOREVER)),
         *_left_over(world),
         *_versions(world),
         *_changes(world),
     ]
+
+
+def end_state(folder: Path) -> State:
+    """Everything that is known at the end of a run."""
+    return state_of(folder, FOREVER)
 
 
 def _left_over(world: World) -> Iterator[str]:

@@ -16,11 +16,7 @@ BEFORE = START - timedelta(days=1)
 """When everything is set up."""
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-DAYS = (0, 3, 8)
-"""The days on which something happens, all within a few minutes about noon."""
-
-LAST = NOON + timedelta(days=12)
-"""To here time goes on after the last event."""
+"""Of the first day; whatever happens on a day happens within a few minutes after it."""
 
 SHORT = {
     "segmentation": "lately",
@@ -45,18 +41,18 @@ class Sitting:
     records: tuple[Outgoing, ...]
 
 
-def sittings(customers: int, seed: int = 1, days: Sequence[int] = DAYS) -> list[Sitting]:
-    """The same for the same numbers. All events of a customer lie in one partition."""
-    chance = Random(seed)
+def sittings(customers: int, days: Sequence[int]) -> list[Sitting]:
+    """The same for the same numbers; on the last day nothing happens. All events of a customer lie in one partition."""
+    chance = Random(1)
     found = []
-    for number, day in enumerate(days):
+    for number, day in enumerate(days[:-1]):
         start = (NOON - START).total_seconds() / 60 + day * 24 * 60
         events: list[Event] = []
         for customer in range(customers):
             events += _visit(chance, customer, start + customer * 0.2, first=number == 0)
         events.sort(key=lambda event: event.time)
         found.append(Sitting(NOON + timedelta(days=day, minutes=10), tuple(map(_record, events))))
-    return found
+    return [*found, Sitting(NOON + timedelta(days=days[-1]), ())]
 
 
 def _visit(chance: Random, customer: int, at: float, first: bool) -> list[Event]:

@@ -1,48 +1,31 @@
 """A run: processes on one set of databases and one log, from the first event to the moment at which all is at rest."""
 
 import asyncio
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
-import structlog
 from sqlalchemy import Engine
 
-from services.campaign import documents
-from services.campaign.documents import Document, deployment_of
-from services.campaign.service import SERVICE as CAMPAIGN
-from services.campaign.service import rulebooks_of
-from services.profile.service import SERVICE as PROFILE
-from services.segment import definitions
-from services.segment.audience import AudienceLanguage
-from services.segment.service import SERVICE as SEGMENT
-from shared.database import open_sqlite, transaction
 from shared.errors import Unavailable
 from shared.events.outgoing import Outgoing
 from shared.events.times import from_ms, to_ms
+from shared.runtime.clock import Clock
 from shared.runtime.loop import Loop
 from shared.runtime.outbox import read_page
 from shared.runtime.process import Process as Host
-from shared.runtime.schema import prepare
-from shared.runtime.service import Context, Service
+from shared.runtime.service import Service
 from shared.telemetry import Metrics
-from tests.simulation.broker import Broker
+from tests.simulation.broker import Broker, Learn
+from tests.simulation.company import SERVICES, configure, opened
 from tests.simulation.database import look, open_database
 from tests.simulation.faults import CURRENT, Chance, Counter, Died, Fate, Process
-from tests.simulation.load import BEFORE, LAST, MEASURED, SHORT, Sitting
+from tests.simulation.load import BEFORE, Sitting
 from tests.simulation.log import SimulatedLog
-from tests.simulation.virtual import VirtualLoop
-
-SERVICES: dict[str, Service] = {one.name: one for one in (PROFILE, SEGMENT, CAMPAIGN)}
-SETTINGS = {"currency": "EUR", "audience_language": AudienceLanguage("EUR"), "secret": "s" * 32}
-PATIENT = '{"reaction_window": "90d"}'
-"""Settings of the company under which it does not matter how late something is decided."""
 
 SESSION = 8.0
 """Seconds after which a member that is not heard of loses its partitions."""
@@ -88,6 +71,7 @@ class World:
         self.loops: dict[str, Loop] = {}
         self.started = 0
         self.ending = False
+        self._looking: dict[str, Engine] = {}
 
     def now(self) -> int:
         """The true time."""
@@ -95,18 +79,35 @@ class World:
 
     async def run(self, load: Sequence[Sitting]) -> None:
         """From the first event to rest. Raises NotAtRest."""
+        with ExitStack() as stack:
+            paths = {name: self.folder / f"{name}.db" for name in self.scenario.services}
+            self._looking = {name: stack.enter_context(opened(path)) for name, path in paths.items()}
+            keepers = self._start()
+            await self._play(load, keepers)
+            disturbed = await self._end(keepers)
+            while disturbed:
+                # the next start publishes what was left, and takes it away
+                disturbed = await self._end(self._start())
+
+    def _start(self) -> Sequence["asyncio.Task[None]"]:
+        self.ending = False
         names = [(name, number) for name in self.scenario.services for number in range(self.scenario.workers)]
-        keepers = [asyncio.create_task(self._keep(name, number)) for name, number in names]
+        return [asyncio.create_task(self._keep(name, number)) for name, number in names]
+
+    async def _play(self, load: Sequence[Sitting], keepers: Sequence["asyncio.Task[None]"]) -> None:
         shaking = asyncio.create_task(self._shake()) if self.scenario.shaken else None
         for sitting in load:
             await self._leap(sitting.at, keepers)
             await self._post(sitting.records)
-        await self._leap(LAST, keepers)
         await asyncio.sleep(self.chance.random() * 5)
         if shaking is not None:
             shaking.cancel()
         if isinstance(self.counter.fate, Chance):
             self.counter.fate.healed = True
+
+    async def _end(self, keepers: Sequence["asyncio.Task[None]"]) -> bool:
+        """Rest, and stop in order; whether something went wrong meanwhile."""
+        before = sum(self.counter.happened.values())
         # until whoever stood still goes on, and who died is missed and has a successor
         await asyncio.sleep(2 * SESSION)
         await self._rest(keepers)
@@ -114,6 +115,7 @@ class World:
         for loop in self.loops.values():
             loop.stop()
         await asyncio.gather(*keepers)
+        return sum(self.counter.happened.values()) > before
 
     async def _leap(self, to: datetime, keepers: Sequence["asyncio.Task[None]"]) -> None:
         """Go on in time; unless hurried, from one rest to the next."""
@@ -145,7 +147,7 @@ class World:
         """A worker of a service, started again whenever it has died, until all is over."""
         while not self.ending:
             self.started += 1
-            skew = self.chance.choice((-1, 0, 1)) * to_ms_of(self.scenario.skew)
+            skew = self.chance.choice((-1, 0, 1)) * int(self.scenario.skew.total_seconds() * 1000)
             process = Process(f"{name}-{number}.{self.started}", self.counter, self.chance, self.scenario.slowest, skew)
             process.on_freeze = self._frozen
             context = copy_context()
@@ -163,14 +165,14 @@ class World:
         try:
             log = SimulatedLog(self.broker, process)
             loop = Loop(service, engine, Host(log=log, clock=clock, metrics=self.metrics, owner=process.name))
-            _configure(service, engine)
+            configure(service, engine)
             self.loops[process.name] = loop
             await loop.run()
         finally:
             self.loops.pop(process.name, None)
             engine.dispose()
 
-    def _clock(self, process: Process) -> Any:
+    def _clock(self, process: Process) -> Clock:
         return lambda: from_ms(self.now() + process.skew)
 
     def _frozen(self, process: Process, seconds: float) -> None:
@@ -186,7 +188,7 @@ class World:
             back = process.frozen_until - asyncio.get_running_loop().time()
             asyncio.get_running_loop().call_later(max(0.0, back) + 0.5, self._rejoin, process, learn)
 
-    def _rejoin(self, process: Process, learn: Any) -> None:
+    def _rejoin(self, process: Process, learn: Learn) -> None:
         if not process.dead and process.name in self.loops:
             self.broker.group(process.name.partition("-")[0]).join(process.name, learn)
 
@@ -227,7 +229,7 @@ class World:
                         return f"{name} stands at {reached.get(tuple(place), 0)} of {end} in {place}"
             if unpublished := self._unpublished(path):
                 return f"{name} has still to publish {unpublished} records"
-            if service.timers is not None and (due := self._due(service, path)) is not None:
+            if service.timers is not None and (due := self._due(service)) is not None:
                 return f"{name} has something to do since {due}"
         return ""
 
@@ -238,63 +240,8 @@ class World:
         there = {topic: self.broker.values(topic) for topic in {record.topic for record in said}}
         return sum(record.value not in there[record.topic] for record in said)
 
-    def _due(self, service: Service, path: Path) -> datetime | None:
+    def _due(self, service: Service) -> datetime | None:
         assert service.timers is not None
-        with _looking(path) as engine, engine.connect() as connection:
+        with self._looking[service.name].connect() as connection:
             due = service.timers.next_due(connection, range(self.scenario.partitions))
         return due if due is not None and to_ms(due) <= self.now() else None
-
-
-def to_ms_of(span: timedelta) -> int:
-    """A span in whole milliseconds."""
-    return int(span.total_seconds() * 1000)
-
-
-@contextmanager
-def _looking(path: Path) -> Iterator[Engine]:
-    engine = open_sqlite(path)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def _configure(service: Service, engine: Engine) -> None:
-    if service is CAMPAIGN:
-        rulebooks_of(engine).deploy(deployment_of(SETTINGS))
-
-
-def lay_out(folder: Path, scenario: Scenario) -> None:
-    """The databases of a company that begins: migrated, with definitions and campaigns."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in scenario.services:
-        service = SERVICES[name]
-        with _looking(folder / f"{name}.db") as engine:
-            context = Context(
-                engine=engine,
-                log=SimulatedLog(Broker(1, lambda: 0), Process("", Counter(Chance(Random())), Random(), 0.0)),
-                clock=lambda: BEFORE,
-                settings=SETTINGS,
-                nudge=lambda: None,
-            )
-            start = service.start
-            prepare(engine, service, None if start is None else lambda connection, s=start, c=context: s(connection, c))
-            if service is SEGMENT:
-                definitions.put(engine, "lately", SHORT, BEFORE)
-                for measured in MEASURED if scenario.hurried else ():
-                    definitions.drop(engine, measured, BEFORE)
-            if service is CAMPAIGN:
-                with transaction(engine) as connection:
-                    documents.put(
-                        connection, Document(documents.SETTINGS, documents.COMPANY, False, to_ms(BEFORE), PATIENT)
-                    )
-
-
-def play(template: Path, folder: Path, scenario: Scenario, fate: Fate, seed: int, load: Sequence[Sitting]) -> World:
-    """One run in a folder of its own."""
-    shutil.copytree(template, folder)
-    world = World(folder, scenario, fate, seed)
-    runner = asyncio.Runner(loop_factory=VirtualLoop)
-    with structlog.testing.capture_logs(), runner:
-        runner.run(world.run(load))
-    return world
