@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.segment import definitions, explaining, previewing, queries
@@ -22,6 +22,14 @@ from shared.runtime.web import Cursor, CursorText, Limit, Problem, exact_query, 
 READ = [Depends(needs("read")), Depends(exact_query)]
 ADMIN = [Depends(needs("admin")), Depends(exact_query)]
 Document = Annotated[dict[str, Any], Body()]
+
+
+def _place(after: CursorText = None, cursor: CursorText = None) -> str | None:
+    """Where a list of changes goes on; it may be asked as of any list, or as one asks a feed."""
+    return after or cursor
+
+
+Place = Annotated[str | None, Depends(_place)]
 
 
 def router(context: Context) -> APIRouter:
@@ -142,8 +150,8 @@ def _customer_paths(routes: APIRouter, context: Context) -> None:
         return await to_thread(_classes, context, profile_id, asked if asked < now else None, now)
 
     @routes.get("/v1/profiles/{profile_id}/classes/history", dependencies=READ, summary="A customer's class changes")
-    def history(profile_id: str, limit: Limit = 100, cursor: CursorText = None) -> dict[str, Any]:
-        after = Cursor.decode(cursor, (int,))
+    def history(profile_id: str, place: Place, limit: Limit = 100) -> dict[str, Any]:
+        after = Cursor.decode(place, (int,))
         with context.engine.connect() as connection:
             rows = queries.history(connection, profile_id, after[0] if after else 0, limit + 1)
             if not rows and after is None and queries.customer_of(connection, profile_id) is None:
@@ -167,8 +175,8 @@ def _classes(context: Context, profile_id: str, past: datetime | None, now: date
 
 def _feed_paths(routes: APIRouter, context: Context) -> None:
     @routes.get("/v1/segment-changes", dependencies=READ, summary="The feed of class changes, oldest first")
-    def feed(limit: Limit = 100, after: Annotated[str | None, Query()] = None) -> dict[str, Any]:
-        start = Cursor.decode(after, (int,))
+    def feed(place: Place, limit: Limit = 100) -> dict[str, Any]:
+        start = Cursor.decode(place, (int,))
         position = start[0] if start else 0
         with context.engine.connect() as connection:
             rows = queries.changes_after(connection, position, limit)

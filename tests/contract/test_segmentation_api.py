@@ -179,6 +179,20 @@ async def test_the_name_in_the_body_is_that_of_the_address(web: Web) -> None:
     assert await web.ask("PUT", "/v1/segmentations/buyers", json=shown) == shown
 
 
+@pytest.mark.parametrize("name", ["after", "cursor"])
+async def test_changes_go_on_after_a_cursor(web: Web, name: str) -> None:
+    for number in range(3):
+        web.chain.feed(purchase(ANA, at=200 * number))
+    web.chain.tick(day(1000))
+    history = f"/v1/profiles/{web.profile()}/classes/history"
+    for path in (history, "/v1/segment-changes"):
+        whole = (await web.ask("GET", path))["changes"]
+        first = await web.ask("GET", path, params={"limit": "2"})
+        rest = await web.ask("GET", path, params={name: first["next_cursor"]})
+        assert len(whole) > 2
+        assert [*first["changes"], *rest["changes"]] == whole
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
