@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -300,13 +301,15 @@ async def test_a_log_that_is_away_is_told_and_nothing_is_kept(engine: Engine, tm
 
 
 class CountingLog(SqliteLog):
-    """The SQLite log that counts its appends and can be told to be away."""
+    """The SQLite log that counts its appends and can be told to be away, or to answer nobody until told to."""
 
     appends: list[int]
     away: bool
+    answers: asyncio.Event
 
     async def append(self, records: Sequence[Outgoing], at: Any = None) -> None:
         self.appends.append(len(records))
+        await self.answers.wait()
         if self.away:
             raise Unavailable("the log is away")
         await super().append(records, at)
@@ -315,7 +318,8 @@ class CountingLog(SqliteLog):
 @pytest.fixture
 async def counting(tmp_path: Path) -> AsyncIterator[CountingLog]:
     log = CountingLog(tmp_path / "log.db", 1, lambda: 0)
-    log.appends, log.away = [], False
+    log.appends, log.away, log.answers = [], False, asyncio.Event()
+    log.answers.set()
     yield log
     await log.close()
 
@@ -344,6 +348,24 @@ async def test_an_error_reaches_everybody_and_the_next_append_works(counting: Co
     counting.away = False
     await appender.append(records("r", 1))
     assert await counting.read(TopicPartition("interactions", 0), 0) is not None
+
+
+async def test_a_log_that_hangs_keeps_nobody_waiting_and_what_was_refused_in_the_queue_is_not_written(
+    counting: CountingLog,
+) -> None:
+    appender = Appender(counting, patience=0.2)
+    counting.answers.clear()
+    handed_over = asyncio.create_task(appender.append(records("handed-over", 1)))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        await appender.append(records("queued", 3))
+    assert time.monotonic() - started < 1
+    with pytest.raises(Unavailable):
+        await handed_over
+    counting.answers.set()
+    await appender.append(records("next", 2))
+    assert counting.appends == [1, 2]
 
 
 async def test_a_request_that_goes_away_disturbs_nobody(counting: CountingLog) -> None:

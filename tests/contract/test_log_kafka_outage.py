@@ -78,6 +78,8 @@ async def test_a_broker_that_hangs_is_unavailable_and_what_was_handed_over_comes
             fails_soon(log.told("g", TOPIC)),
             fails_soon(log.tell(Told("g", dict.fromkeys(mine, Position(1, 1, 1))))),
         )
+        # by now nobody knows the topic any more: all have to ask, and nobody waits for the others' turn
+        await asyncio.gather(*(fails_soon(log.ends(TOPIC)) for _ in range(5)))
     finally:
         cluster.resume()
     for first in (10, 20, 30):

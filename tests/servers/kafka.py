@@ -48,8 +48,11 @@ class Cluster:
         self._script("stop")
 
     def pause(self, number: int = 1) -> None:
-        """Let a broker hang: connections stay open, nothing is answered."""
-        os.kill(self._pid(number), signal.SIGSTOP)
+        """Let a broker hang: connections stay open, nothing is answered from now on."""
+        pid = self._pid(number)
+        os.kill(pid, signal.SIGSTOP)
+        while not all(_is_stopped(thread) for thread in Path(f"/proc/{pid}/task").iterdir()):
+            time.sleep(0.01)
 
     def resume(self, number: int = 1) -> None:
         """Let it go on."""
@@ -166,6 +169,12 @@ def _free_port(brokers: int) -> int:
         if base < 65000 and all(_is_free(base + add + i) for add in (0, 10) for i in range(brokers)):
             return base
     raise NoBroker("no free ports were found")
+
+
+def _is_stopped(thread: Path) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -18,7 +18,6 @@ from aiokafka import AIOKafkaProducer
 from shared.errors import Unavailable
 from shared.log import TopicPartition
 from shared.log.kafka.answering import answering
-from shared.log.kafka.configuration import APPEND_SECONDS
 
 Row = tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]
 """Key, value and headers."""
@@ -60,10 +59,14 @@ class Appender:
         self._waiting: deque[_Request] = deque()
         self._turns: asyncio.Task[None] | None = None
         self._turn_began = 0.0
+        self._judging: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def append(self, rows: Rows) -> None:
-        """Return when every row is acknowledged. Raises Unavailable; then some rows may be appended all the same."""
+    async def append(self, rows: Rows, seconds: float) -> None:
+        """Return when every row is acknowledged, or raise Unavailable after so many seconds at the latest.
+
+        Some of the rows may then be appended all the same.
+        """
         if self._closed:
             raise Unavailable("the log is closed")
         request = _Request(rows, asyncio.get_running_loop().create_future())
@@ -72,17 +75,19 @@ class Appender:
             self._turn_began = time.monotonic()
             self._turns = asyncio.create_task(self._take_turns())
         try:
-            async with answering(APPEND_SECONDS):
+            async with answering(seconds):
                 await request.done
         except Unavailable:
-            await self._judge()
+            if self._judging is None or self._judging.done():
+                self._judging = asyncio.create_task(self._judge())
             raise
 
     async def close(self) -> None:
         """Wait a moment for what was handed over, then let go."""
         self._closed = True
-        if self._turns is not None:
-            await asyncio.wait((self._turns,), timeout=RETIRE_SECONDS)
+        under_way = [task for task in (self._turns, self._judging) if task is not None]
+        if under_way:
+            await asyncio.wait(under_way, timeout=RETIRE_SECONDS)
         await self._retire()
 
     async def _take_turns(self) -> None:

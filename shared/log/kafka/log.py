@@ -18,7 +18,7 @@ from shared.log.kafka import positions
 from shared.log.kafka.address import Address
 from shared.log.kafka.answering import answering
 from shared.log.kafka.appending import Appender, Row
-from shared.log.kafka.configuration import ANSWER_SECONDS, Configuration
+from shared.log.kafka.configuration import ANSWER_SECONDS, APPEND_SECONDS, Configuration
 from shared.log.kafka.consumer import KafkaConsumer
 from shared.log.kafka.keys import key_bytes, key_text
 from shared.log.kafka.membership import Membership
@@ -51,10 +51,14 @@ class KafkaLog:
     async def append(self, records: Sequence[Outgoing], at: Told | None = None) -> None:
         """Acknowledged by all in-sync replicas when this returns; `at` is told after it.
 
-        After Unavailable some of the records may lie in the log, or come to lie there, all the same.
+        Unavailable comes within `APPEND_SECONDS`, however many wait. Some of the records may then lie in the log, or
+        come to lie there, all the same.
         """
         self._check_open()
-        counts = await self.topics.counts({record.topic for record in records})
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + APPEND_SECONDS
+        async with answering(APPEND_SECONDS):
+            counts = await self.topics.counts({record.topic for record in records})
         rows: dict[TopicPartition, list[Row]] = {}
         for topic, key, value, headers in records:
             full, count = self.topics.full(topic), counts[topic]
@@ -62,7 +66,7 @@ class KafkaLog:
             for part in (partition_of(key, count),) if key else range(count):
                 rows.setdefault(TopicPartition(full, part), []).append(row)
         if rows:
-            await self._append(rows)
+            await self._append(rows, max(deadline - clock(), 0.0))
         if at is not None:
             await self.tell(at)
 
@@ -157,9 +161,9 @@ class KafkaLog:
         await self._appender.close()
         await self._requests.close()
 
-    async def _append(self, rows: Mapping[TopicPartition, Sequence[Row]]) -> None:
+    async def _append(self, rows: Mapping[TopicPartition, Sequence[Row]], seconds: float) -> None:
         try:
-            await self._appender.append(rows)
+            await self._appender.append(rows, seconds)
         except Unavailable:
             self.topics.forget()
             raise

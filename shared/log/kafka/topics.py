@@ -62,7 +62,6 @@ class Topics:
         self._prefix = prefix
         self._plan_of = plan_of
         self._counts: dict[str, int] = {}
-        self._creating = asyncio.Lock()
 
     def full(self, topic: str) -> str:
         """The name that the brokers know."""
@@ -73,11 +72,13 @@ class Topics:
         return name.removeprefix(self._prefix)
 
     async def counts(self, names: Collection[str]) -> Mapping[str, int]:
-        """The number of partitions of each topic; topics that do not exist are created."""
-        if any(name not in self._counts for name in names):
-            async with self._creating:
-                await self._learn([name for name in names if name not in self._counts])
-        return self._counts
+        """The number of partitions of each topic; topics that do not exist are created.
+
+        Everybody asks for himself: in a queue each would wait for those before him to learn that nobody answers.
+        """
+        if missing := [name for name in names if name not in self._counts]:
+            await self._learn(missing)
+        return {name: self._counts[name] for name in names}
 
     def forget(self) -> None:
         """Ask again next time: a topic may have been deleted."""
