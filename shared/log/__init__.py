@@ -41,7 +41,11 @@ class Consumer(Protocol):
     """One member of a group. Only the runtime's loop calls it, from one task."""
 
     async def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that are this member's at this moment."""
+        """The partitions that are this member's at this moment.
+
+        One that was lost since the last call is left out once, even if it has come back: whoever held it may have been
+        replaced in between, and must claim and seek it anew.
+        """
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """The next poll reads this partition from here."""

@@ -204,6 +204,26 @@ async def test_what_stayed_goes_on_where_it_was_after_the_group_has_changed(open
     await consumer.close()
 
 
+async def test_what_was_lost_and_came_back_unnoticed_is_left_out_once(opener: Opener) -> None:
+    consumer = opener().consumer("g", [TOPIC])
+    mine = await seek_all(consumer)
+    member = consumer._member
+    assert member is not None
+    other = Reader(opener(), (TOPIC,), {})
+    await until(lambda: len(member.mine) == PARTITIONS // 2)
+    await other.end()
+    await until(lambda: len(member.mine) == PARTITIONS)
+    first = await consumer.assignment()
+    assert len(first) == PARTITIONS // 2
+    assert await consumer.poll(10, 5) == {}
+    assert await consumer.assignment() == mine
+    for place in mine - first:
+        consumer.seek(place, 0)
+    await opener().append(numbered(40, keys=40))
+    assert len(await drain(consumer, 40)) == 40
+    await consumer.close()
+
+
 async def test_a_member_tells_for_its_partitions_and_nobody_overrules_it(opener: Opener) -> None:
     inside, outside = opener(), opener()
     consumer = inside.consumer("g", [TOPIC])

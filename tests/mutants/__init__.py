@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tests.mutants import runtime, storage
+from tests.mutants import runtime, simulated, storage
 from tests.mutants.mutant import Mutant
 
-MUTANTS: Sequence[Mutant] = (*runtime.MUTANTS, *storage.MUTANTS)
+MUTANTS: Sequence[Mutant] = (*runtime.MUTANTS, *storage.MUTANTS, *simulated.MUTANTS)
 """All of them."""

@@ -17,7 +17,7 @@ GIVEN = {"postgres": "CARTERA_TEST_POSTGRES", "kafka": "CARTERA_TEST_KAFKA"}
 def started(needs: Collection[str]) -> Iterator[None]:
     """Servers of these kinds for the length of the block; one that cannot be had here is told of and left out."""
     with ExitStack() as stack:
-        for need in sorted(need for need in needs if need and GIVEN[need] not in os.environ):
+        for need in sorted(need for need in needs if need in GIVEN and GIVEN[need] not in os.environ):
             try:
                 os.environ[GIVEN[need]] = _postgres(stack) if need == "postgres" else _kafka(stack)
                 stack.callback(os.environ.pop, GIVEN[need])

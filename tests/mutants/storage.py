@@ -164,6 +164,14 @@ KAFKA: Sequence[Mutant] = (
         needs="kafka",
     ),
     mutant(
+        "what was lost and came back unnoticed stays claimed",
+        MEMBERSHIP,
+        "        self._missed |= lost\n",
+        "",
+        "log_kafka::test_what_was_lost_and_came_back_unnoticed_is_left_out_once",
+        needs="kafka",
+    ),
+    mutant(
         "what a change of the group kept from being told stays untold",
         MEMBERSHIP,
         "        self._untold = bool(self._told)\n",

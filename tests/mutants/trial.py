@@ -28,7 +28,7 @@ LIBRARIES = (
     *("prometheus_client", "structlog", "liquid", "sqlglot", "phonenumbers", "cryptography.fernet", "aiokafka"),
     *("jsonschema_rs", "cramjam", "yaml", "typer"),
 )
-PATIENCE = 90.0
+PATIENCE = 300.0
 """Seconds that the tests of one mutant may take; they are to fail, not to hang."""
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing import get_context
 
 from tests.simulation.faults import Action
-from tests.simulation.playing import KINDS, SMALL, Outcome, Stage, choices, stage
+from tests.simulation.playing import KINDS, SMALL, Kind, Outcome, Stage, choices, kind_of, stage
 
 Run = Callable[[Stage], Outcome]
 SHOWN = 8
@@ -32,7 +32,7 @@ def main() -> int:
     """Play what was asked for."""
     asked = _asked()
     began = time.monotonic()
-    with stage() as built:
+    with stage(_kinds(asked)) as built:
         print(f"stage built, undisturbed runs played ({time.monotonic() - began:.0f} s)", flush=True)
         if asked.seed is not None:
             return _again(built, partial(Stage.by_seed, seed=asked.seed))
@@ -54,6 +54,12 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--place", nargs=2, metavar=("N", "ACTION"))
     return parser.parse_args()
+
+
+def _kinds(asked: argparse.Namespace) -> Sequence[Kind]:
+    if asked.seed is not None:
+        return (kind_of(asked.seed),)
+    return (SMALL,) if asked.place is not None else KINDS
 
 
 def _again(built: Stage, run: Run) -> int:
@@ -112,10 +118,6 @@ def _sum(happened: dict[str, int]) -> str:
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":
         # the order of sets is part of a run
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
-            {**os.environ, "PYTHONHASHSEED": "0"},
-        )
-    assert KINDS
+        again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
     sys.exit(main())

@@ -83,7 +83,7 @@ class Stage:
 
     def by_seed(self, seed: int) -> Outcome:
         """A run in which chance decides; the seed tells everything, also the kind."""
-        kind = HURRIED if seed % 3 == 0 else WHOLE
+        kind = kind_of(seed)
         scenario = replace(kind.scenario, workers=2 + seed % 2)
         return self._outcome(kind, scenario, Chance(Random(seed)), seed, f"--seed {seed}")
 
@@ -113,6 +113,11 @@ class Stage:
 
     def _template(self, kind: Kind) -> Path:
         return self.folder / f"begin-{kind.name}"
+
+
+def kind_of(seed: int) -> Kind:
+    """The kind of run that a seed plays."""
+    return HURRIED if seed % 3 == 0 else WHOLE
 
 
 @contextmanager

@@ -96,8 +96,9 @@ class World:
 
     async def _play(self, load: Sequence[Sitting], keepers: Sequence["asyncio.Task[None]"]) -> None:
         shaking = asyncio.create_task(self._shake()) if self.scenario.shaken else None
-        for sitting in load:
-            await self._leap(sitting.at, keepers)
+        for number, sitting in enumerate(load):
+            # the first day of a company is the day on which somebody looks: nobody hurries before that
+            await self._leap(sitting.at, keepers if number < 2 or not self.scenario.hurried else ())
             await self._post(sitting.records)
         await asyncio.sleep(self.chance.random() * 5)
         if shaking is not None:
@@ -118,13 +119,13 @@ class World:
         return sum(self.counter.happened.values()) > before
 
     async def _leap(self, to: datetime, keepers: Sequence["asyncio.Task[None]"]) -> None:
-        """Go on in time; unless hurried, from one rest to the next."""
-        if not self.scenario.hurried:
+        """Go on in time; where keepers are given, from one rest to the next."""
+        if keepers:
             await self._rest(keepers)
         self.wall += max(0, to_ms(to) - self.now())
         for loop in self.loops.values():
             loop.nudge()
-        if not self.scenario.hurried:
+        if keepers:
             await self._rest(keepers)
 
     async def _post(self, records: Sequence[Outgoing]) -> None:

@@ -60,15 +60,11 @@ class KafkaConsumer:
 
     async def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that the group has given to this member; none until it has joined."""
-        if self._closed:
-            return frozenset()
-        if self._member is None:
-            self._loop = asyncio.get_running_loop()
-            member = Membership(self._backlog, self._name, self.wake)
-            async with answering(ANSWER_SECONDS):
-                member.consumer = await self._join(member)
-            self._member = member
-        return self._member.mine
+        mine = await self._joined()
+        missed = self._member.take_missed() if self._member is not None else frozenset()
+        if missed:
+            self.wake()  # the next call is to come soon
+        return mine - missed
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """The next poll reads this partition from here; what lies near is not fetched again."""
@@ -82,7 +78,7 @@ class KafkaConsumer:
 
     async def poll(self, max_records: int, timeout: float) -> Mapping[TopicPartition, Sequence[Record]]:
         """Up to `max_records`, shared fairly. Ends at once when the assignment has changed."""
-        mine = await self.assignment()
+        mine = await self._joined()
         assert self._member is not None or self._closed
         clock = asyncio.get_running_loop().time
         deadline = clock() + max(timeout, GRACE)
@@ -116,6 +112,17 @@ class KafkaConsumer:
         self._closed = True
         await self._leave()
         self.wake()
+
+    async def _joined(self) -> frozenset[TopicPartition]:
+        if self._closed:
+            return frozenset()
+        if self._member is None:
+            self._loop = asyncio.get_running_loop()
+            member = Membership(self._backlog, self._name, self.wake)
+            async with answering(ANSWER_SECONDS):
+                member.consumer = await self._join(member)
+            self._member = member
+        return self._member.mine
 
     async def _wait(self, member: Membership, seconds: float) -> None:
         """Until there is news, at most so long. Raises what the fetching has come upon."""

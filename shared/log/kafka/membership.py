@@ -38,6 +38,12 @@ class Membership:
         self._running: set[TopicPartition] = set()
         self._told: dict[TopicPartition, Position] = {}
         self._untold = False
+        self._missed: set[TopicPartition] = set()
+
+    def take_missed(self) -> frozenset[TopicPartition]:
+        """The partitions that were lost since this was asked last, whether or not they came back: each is told once."""
+        missed, self._missed = frozenset(self._missed), set()
+        return missed
 
     def place(self, name: Place) -> TopicPartition:
         """The short name of a partition."""
@@ -123,6 +129,7 @@ class Membership:
         mine = frozenset(self._places.values())
         lost = self.mine - mine
         self._backlog.forget(lost)
+        self._missed |= lost
         self._told = {place: told for place, told in self._told.items() if place in mine}
         self._untold = bool(self._told)
         self.mine = mine
