@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import signal
@@ -139,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do the runs; 0 when nothing was wrong in any."""
     chosen = options().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    # that a broker is away is what is wanted here
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     state = State(chosen.folder, chosen.anew)
     chosen.folder = chosen.folder.resolve()
     embedded(chosen.embedded, state)

@@ -120,6 +120,11 @@ def leaks(folder: Path) -> list[str]:
     return [f"{file.name}: {line[:300]}" for file, line in logs(folder) if LEAK.search(line)]
 
 
+def fenced(folder: Path) -> int:
+    """How often a worker was told that it is no longer the owner of what it was about to write or claim."""
+    return sum('"claim_lost"' in line for _, line in logs(folder))
+
+
 def faults(folder: Path) -> list[str]:
     """Lines that only a fault of the program writes."""
     return [f"{file.name}: {line[:1500]}" for file, line in logs(folder) if FAULT.search(line)]

@@ -68,6 +68,7 @@ def _sizes(runs: Sequence[Result]) -> str:
         ("starts refused in one line because a server was away, and repeated", _sum(runs, "failed_starts")),
         ("immediate restarts of PostgreSQL", f"{faults['database']:,}"),
         ("changes of the number of replicas", f"{faults['scaling']:,}"),
+        ("batches and claims refused because somebody else owned the partition by then", _sum(runs, "fenced")),
         ("customers", _sum(runs, "customers")),
         ("versions of records published, copies included", _sum(runs, "versions_published")),
         (
@@ -152,7 +153,7 @@ def _versions(runs: Sequence[Result]) -> str:
 
 
 def _sum(runs: Iterable[Result], name: str) -> str:
-    return f"{sum(result[name] for result in runs):,}"
+    return f"{sum(result.get(name, 0) for result in runs):,}"
 
 
 def _quantiles(values: Sequence[float]) -> tuple[str, ...]:

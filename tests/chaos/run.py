@@ -248,6 +248,7 @@ class Run:
             "recovery_seconds": round(found.recovery, 1),
             "takeover_seconds": [round(one, 1) for one in monitor.takeovers],
             "overtaken": overtaken(found),
+            "fenced": evidence.fenced(self.folder),
             "uncounted": len(uncounted(found)),
             "position_samples": monitor.samples,
             "violations": wrong,
