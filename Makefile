@@ -11,7 +11,7 @@ RIVALS := .venv-rivals
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: setup run test import-test outage-test check fmt fuzz chaos bench rivals lock revision
+.PHONY: setup run test import-test outage-test check fmt fuzz chaos mutants simulation bench rivals lock revision
 
 setup: $(VENV)/.installed
 
@@ -29,7 +29,7 @@ outage-test: $(VENV)/.installed-dev
 test: $(VENV)/.installed-dev
 ifeq ($(ARGS),)
 	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/architecture tests/core tests/contract tests/fuzz -q -n auto --dist loadfile
-	$(BIN)/python -m pytest tests/system tests/chaos --durations=25
+	$(BIN)/python -m pytest tests/mutants tests/simulation tests/system tests/chaos --durations=25
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
@@ -57,6 +57,14 @@ fuzz: $(VENV)/.installed-dev
 # Kills, stops and restarts everything while events flow, and counts: 20 runs, more than an hour, goes on where it was.
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+# Takes every guard of the runtime away once: a test must notice. Starts PostgreSQL and a broker; ARGS="--fast" does not.
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+# Thousands of runs of the real loops under simulated faults; ARGS="--seed 85" plays one again.
+simulation: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.simulation $(or $(ARGS),--seeds 2000 --places every)
 
 bench: $(VENV)/.installed-dev rivals
 	$(BIN)/python -m benchmarks $(ARGS)

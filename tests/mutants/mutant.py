@@ -21,7 +21,7 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A fault by its name. Each of `tests` fails by it; `needs` is the server without which they cannot run, or time."""
+    """A fault by its name. Each of `tests` fails by it; `needs` is what they cannot run without: a server, or time."""
 
     name: str
     edits: tuple[Edit, ...]

@@ -45,6 +45,10 @@ PUBLISHED_FIRST = """\
         await self._publish(part, [], {c.partition: c.position for c in applied.claims}, applied.outbox_seq)
 """
 
+NEXT_START = """\
+            await outbox.publish_left_over(self.engine, self.log, self.service.name, partition.partition)
+"""
+
 CLAIMS: Sequence[Mutant] = (
     mutant(
         "the offset is not compared",
@@ -219,7 +223,7 @@ PUBLICATION: Sequence[Mutant] = (
     mutant(
         "what an earlier owner left is not published",
         LOOP,
-        "            await outbox.publish_left_over(self.engine, self.log, self.service.name, partition.partition)\n",
+        NEXT_START,
         "",
         "outbox::test_a_loop_publishes_what_its_predecessor_left",
     ),

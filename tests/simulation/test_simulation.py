@@ -129,9 +129,7 @@ def test_at_every_place_something_may_go_wrong(undisturbed: tuple[World, State])
     assert {("segment", "commit", "before"), ("segment", "commit", "after"), ("campaign", "poll", "before")} <= sorts
 
 
-@pytest.mark.parametrize(
-    ("what", "actions"), [("commit", ("kill", "away")), ("append", ("kill", "away", "late"))]
-)
+@pytest.mark.parametrize(("what", "actions"), [("commit", ("kill", "away")), ("append", ("kill", "away", "late"))])
 def test_what_is_sent_may_also_come_later(what: str, actions: tuple[Action, ...]) -> None:
     assert Point(0, "profile-0", what, "after").actions() == actions
 
