@@ -28,8 +28,9 @@ outage-test: $(VENV)/.installed-dev
 # Files side by side, then what starts whole platforms, one after the other; with ARGS only what they name.
 test: $(VENV)/.installed-dev
 ifeq ($(ARGS),)
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/architecture tests/core tests/contract tests/fuzz -q -n auto --dist loadfile
-	$(BIN)/python -m pytest tests/mutants tests/simulation tests/system tests/chaos --durations=25
+	PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/architecture tests/core tests/contract tests/fuzz tests/mutants tests/simulation \
+		-q -n auto --dist loadfile
+	$(BIN)/python -m pytest tests/system tests/chaos --durations=25
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
