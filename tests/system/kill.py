@@ -7,6 +7,7 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.system.house import House
@@ -17,16 +18,18 @@ from tests.system.test_resume import finish, prepare
 def main(kills: int = 100, households: int | None = None, seed: int = 17) -> int:
     """Run both and compare; 0 when they are equal to the byte."""
     chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, ExitStack() as ending:
         quiet, noisy = Path(place) / "quiet", Path(place) / "noisy"
         for folder in (quiet, noisy):
             prepare(folder, households)
         house = House(quiet, sample=True)
+        ending.callback(house.end)
         started = time.monotonic()
         done = finish(house.start(), 900)
         length = time.monotonic() - started
         print(f"undisturbed run: {length:.1f} s", flush=True)
         house = House(noisy, sample=True)
+        ending.callback(house.end)
         for number in range(1, kills + 1):
             house.start(60)
             time.sleep(chance.uniform(0.05, max(0.5, 3 * length / kills)))
