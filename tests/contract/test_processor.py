@@ -25,6 +25,7 @@ from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
 from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
+from shared.runtime.rereading import read_again, refusals
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
 from tests.conftest import Opener
@@ -223,6 +224,20 @@ async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, lo
     await log.append([Outgoing("words", "x", b"x#1"), Outgoing("words", "x", b"x#2"), Outgoing("words", "x", b"x#3")])
     with pytest.raises(LogChanged, match="another record"):
         await ended(loop_of(engine, log))
+
+
+async def test_a_refused_partition_is_read_again_and_nothing_counts_twice(engine: Engine, log: Log) -> None:
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
+    held = claim(engine, PLACE, "before")[0]
+    assert [(one.partition, one.offset) for one in await refusals(log, engine, ["words", "others"])] == [(PLACE, 2)]
+    assert await refusals(log, engine, ["others"]) == []
+    read_again(engine, await refusals(log, engine, ["words"]))
+    assert await refusals(log, engine, ["words"]) == []
+    with pytest.raises(Conflict):  # whoever still holds it
+        process(engine, SERVICE, [Slice(held, records("a#3"))])
+    again = Slice(claim(engine, PLACE, "after")[0], records("a#2", "a#4"))
+    assert process(engine, SERVICE, [again]).duplicates == 1
+    assert counts(engine) == {"a": 3}
 
 
 async def test_records_that_retention_took_unread_are_not_passed_over(engine: Engine, log: SqliteLog) -> None:
