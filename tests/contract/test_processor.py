@@ -289,6 +289,26 @@ async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_aga
     assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
 
 
+async def test_what_is_published_leaves_the_outbox_when_nothing_comes(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "a", b"a#1")])
+    loop = loop_of(engine, log)
+    running = asyncio.create_task(loop.run())
+
+    def kept() -> int:
+        with engine.connect() as connection:
+            return len(connection.execute(select(outbox)).all())
+
+    while (await log.told("counter", "words")).get(PLACE, Position(0, 0, 0)).offset < 1:
+        await asyncio.sleep(0.01)
+    loop.nudge()  # a turn in which nothing comes
+    async with asyncio.timeout(5):
+        while kept():
+            await asyncio.sleep(0.01)
+    assert not running.done()
+    loop.stop()
+    await running
+
+
 async def test_what_stopped_a_consumer_shows_without_the_data_it_stopped_at(engine: Engine, log: Log) -> None:
     def failing(connection: Connection, work: Counts) -> None:
         connection.execute(text("INSERT INTO nowhere VALUES (:name)"), {"name": "Ana García"})
