@@ -46,5 +46,5 @@ def read_again(engine: Engine, refused: Sequence[Refusal]) -> None:
             connection.execute(
                 update(position)
                 .where((position.c.topic == topic) & (position.c.part == part))
-                .values(next_offset=0, appended_at=0, event_time=0, last_fp=None, epoch=position.c.epoch + 1)
+                .values(next_offset=0, appended_at=0, event_time=0, last_fp=None)
             )

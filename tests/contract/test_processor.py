@@ -25,6 +25,7 @@ from shared.runtime.loop import Loop
 from shared.runtime.outbox import publish_left_over
 from shared.runtime.process import Process
 from shared.runtime.processor import Claim, Slice, claim, process
+from shared.runtime.rereading import read_again, refusals
 from shared.runtime.service import Service
 from shared.telemetry import Metrics
 from tests.conftest import Opener
@@ -225,6 +226,20 @@ async def test_a_log_that_is_another_than_was_read_is_refused(engine: Engine, lo
         await ended(loop_of(engine, log))
 
 
+async def test_a_refused_partition_is_read_again_and_nothing_counts_twice(engine: Engine, log: Log) -> None:
+    process(engine, SERVICE, [Slice(claimed(engine), records("a#1", "a#2"))])
+    held = claim(engine, PLACE, "before")[0]
+    assert [(one.partition, one.offset) for one in await refusals(log, engine, ["words", "others"])] == [(PLACE, 2)]
+    assert await refusals(log, engine, ["others"]) == []
+    read_again(engine, await refusals(log, engine, ["words"]))
+    assert await refusals(log, engine, ["words"]) == []
+    with pytest.raises(Conflict):  # whoever still holds it
+        process(engine, SERVICE, [Slice(held, records("a#3"))])
+    again = Slice(claim(engine, PLACE, "after")[0], records("a#2", "a#4"))
+    assert process(engine, SERVICE, [again]).duplicates == 1
+    assert counts(engine) == {"a": 3}
+
+
 async def test_records_that_retention_took_unread_are_not_passed_over(engine: Engine, log: SqliteLog) -> None:
     for word in (b"a#1", b"a#2", b"a#3"):
         await log.append([Outgoing("words", "a", word)])
@@ -272,6 +287,26 @@ async def test_a_clean_stop_leaves_nothing_that_the_next_start_would_publish_aga
         loop.stop()
         await running
     assert (await log.ends("totals"))[TopicPartition("totals", 0)] == 2
+
+
+async def test_what_is_published_leaves_the_outbox_when_nothing_comes(engine: Engine, log: Log) -> None:
+    await log.append([Outgoing("words", "a", b"a#1")])
+    loop = loop_of(engine, log)
+    running = asyncio.create_task(loop.run())
+
+    def kept() -> int:
+        with engine.connect() as connection:
+            return len(connection.execute(select(outbox)).all())
+
+    while (await log.told("counter", "words")).get(PLACE, Position(0, 0, 0)).offset < 1:
+        await asyncio.sleep(0.01)
+    loop.nudge()  # a turn in which nothing comes
+    async with asyncio.timeout(5):
+        while kept():
+            await asyncio.sleep(0.01)
+    assert not running.done()
+    loop.stop()
+    await running
 
 
 async def test_what_stopped_a_consumer_shows_without_the_data_it_stopped_at(engine: Engine, log: Log) -> None:

@@ -304,6 +304,30 @@ TIMERS: Sequence[Mutant] = (
     ),
 )
 
+UNDISTURBED: Sequence[Mutant] = (
+    mutant(
+        "what is published stays in the outbox until something comes",
+        LOOP,
+        "        if not pieces:\n            await self._in_thread(self._publisher.leave_all)\n",
+        "",
+        "processor::test_what_is_published_leaves_the_outbox_when_nothing_comes",
+    ),
+    mutant(
+        "what was refused while it waited for its turn is written",
+        "services/ingest/appender.py",
+        "[one for one in self._waiting if not one[1].done()]",
+        "self._waiting",
+        "ingest_api::test_a_log_that_hangs_keeps_nobody_waiting_and_what_was_refused_in_the_queue_is_not_written",
+    ),
+    mutant(
+        "what is read again begins where it was",
+        "shared/runtime/rereading.py",
+        "next_offset=0, ",
+        "",
+        "processor::test_a_refused_partition_is_read_again_and_nothing_counts_twice",
+    ),
+)
+
 IN_STEP: Sequence[Mutant] = (
     mutant(
         "input is read past its gate",
@@ -328,5 +352,5 @@ IN_STEP: Sequence[Mutant] = (
     ),
 )
 
-MUTANTS: Sequence[Mutant] = (*CLAIMS, *BATCHES, *PUBLICATION, *TIMERS, *IN_STEP)
+MUTANTS: Sequence[Mutant] = (*CLAIMS, *BATCHES, *PUBLICATION, *TIMERS, *UNDISTURBED, *IN_STEP)
 """All of them."""

@@ -192,7 +192,7 @@ KAFKA: Sequence[Mutant] = (
         KAFKA_LOG,
         """\
         if rows:
-            await self._append(rows)
+            await self._append(rows, max(deadline - clock(), 0.0))
         if at is not None:
             await self.tell(at)
 """,
@@ -200,7 +200,7 @@ KAFKA: Sequence[Mutant] = (
         if at is not None:
             await self.tell(at)
         if rows:
-            await self._append(rows)
+            await self._append(rows, max(deadline - clock(), 0.0))
 """,
         "log_kafka::test_what_was_not_published_is_not_told",
         needs="kafka",
