@@ -181,18 +181,8 @@ KAFKA: Sequence[Mutant] = (
     mutant(
         "told before it is published",
         KAFKA_LOG,
-        """\
-        if rows:
-            await self._append(rows)
-        if at is not None:
-            await self.tell(at)
-""",
-        """\
-        if at is not None:
-            await self.tell(at)
-        if rows:
-            await self._append(rows)
-""",
+        "        if rows:\n            await self._append(rows,",
+        "        if at is not None:\n            await self.tell(at)\n        if rows:\n            await self._append(rows,",
         "log_kafka::test_what_was_not_published_is_not_told",
         needs="kafka",
     ),
