@@ -71,10 +71,12 @@ class Publisher:
 
     def leave(self, part: int) -> None:
         """Take away what is published of a partition, so that its next owner does not publish it again."""
-        upto = self._published.pop(part, 0)
+        upto = self._published.get(part, 0)
         if upto:
             with transaction(self._engine) as connection:
                 take_away(connection, part, upto)
+            # only now: what an outage kept in the outbox is taken away the next time
+            del self._published[part]
 
     def leave_all(self) -> None:
         """As `leave`, of every partition, when nothing comes: nobody who is erased may stay in what is published.

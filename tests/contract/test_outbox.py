@@ -67,12 +67,12 @@ async def applied(engine: Engine, log: Log, words: int, loop: Loop) -> None:
 
 
 @contextmanager
-def failing_commits(engine: Engine) -> Iterator[list[bool]]:
-    """The first commit of something to publish fails: the server is away. What it gives is filled when it has."""
+def failing_commits(engine: Engine, rows: int) -> Iterator[list[bool]]:
+    """The first commit that leaves so many rows fails: the server is away. What it gives is filled when it has."""
     failed: list[bool] = []
 
     def fail(connection: Connection) -> None:
-        if not failed and connection.execute(select(outbox.c.seq)).first() is not None:
+        if not failed and len(connection.execute(select(outbox.c.seq)).all()) == rows:
             failed.append(True)
             raise Unavailable("the server went away")
 
@@ -83,7 +83,7 @@ def failing_commits(engine: Engine) -> Iterator[list[bool]]:
 
 async def test_nothing_is_published_of_a_transaction_that_was_not_committed(engine: Engine, log: SqliteLog) -> None:
     await log.append([Outgoing("words", "a", b"a#1"), Outgoing("words", "b", b"b#1")])
-    with failing_commits(engine) as failed:
+    with failing_commits(engine, rows=1) as failed:
         await applied(engine, log, 2, loop_of(engine, log))
     assert failed
     assert (counts(engine), await published(log)) == ({"a": 1, "b": 1}, [b"a=1", b"b=1"])
@@ -187,6 +187,17 @@ async def test_who_lost_a_partition_takes_nothing_of_his_successor_away(engine: 
     assert kept(engine) == 1
     await publish_left_over(engine, log, "counter", 0)
     assert await published(log) == [b"a=1", b"a=1", b"a=2"]
+
+
+async def test_what_an_outage_kept_in_the_outbox_is_taken_away_the_next_time(engine: Engine, log: SqliteLog) -> None:
+    publisher = Publisher(engine, log, "counter")
+    done = process(engine, SERVICE, [Slice(claimed(engine), records("a#1"))])
+    await publisher.publish(0, done.said, {}, done.outbox_seq)
+    with failing_commits(engine, rows=0) as failed:
+        publisher.leave_all()
+    assert (failed, kept(engine)) == ([True], 1)
+    publisher.leave_all()
+    assert kept(engine) == 0
 
 
 async def test_dead_letters_are_kept_with_what_was_said(engine: Engine, log: SqliteLog) -> None:

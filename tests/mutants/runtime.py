@@ -256,6 +256,13 @@ PUBLICATION: Sequence[Mutant] = (
         "outbox::test_who_lost_a_partition_takes_nothing_of_his_successor_away[sqlite]",
     ),
     mutant(
+        "published rows stay in the outbox after an outage",
+        OUTBOX,
+        "        upto = self._published.get(part, 0)\n        if upto:\n",
+        "        upto = self._published.get(part, 0)\n        self._published[part] = 0\n        if upto:\n",
+        "outbox::test_what_an_outage_kept_in_the_outbox_is_taken_away_the_next_time",
+    ),
+    mutant(
         "published rows stay in the outbox",
         OUTBOX,
         "    connection.execute(delete(outbox).where((outbox.c.seq <= upto) & (outbox.c.part == part)))\n",

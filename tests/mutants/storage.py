@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from tests.mutants.mutant import ERRORS, OPENING, SETS, TRANSACTIONS, Mutant, mutant
+from tests.mutants.mutant import ERRORS, LOOP, OPENING, SETS, TRANSACTIONS, Mutant, mutant
 
 WRITER = "shared/log/sqlite/writer.py"
 FILE = "shared/log/sqlite/file.py"
-KAFKA_LOG, CONFIGURATION, MEMBERSHIP, READING, APPENDING, POSITIONS = (
-    f"shared/log/kafka/{name}.py"
-    for name in ("log", "configuration", "membership", "reading", "appending", "positions")
+KAFKA_LOG, CONFIGURATION, MEMBERSHIP, READING, APPENDING = (
+    f"shared/log/kafka/{name}.py" for name in ("log", "configuration", "membership", "reading", "appending")
 )
 SETTINGS = "tests/core/test_kafka_parts.py::test_the_clients_are_set_as_exactly_once_needs_it"
 
@@ -148,19 +147,11 @@ KAFKA: Sequence[Mutant] = (
         "tests/core/test_kafka_parts.py::test_a_backlog_hands_over_in_order_and_only_what_was_sought",
     ),
     mutant(
-        "records of a partition that nobody claimed are handed over, on a broker",
-        READING,
-        "        if place in self._next and records:\n",
-        "        self._next.setdefault(place, 0)\n        if records:\n",
-        "log_kafka::test_a_partition_never_sought_gives_nothing",
-        needs="kafka",
-    ),
-    mutant(
         "what stayed begins at the committed offset",
         MEMBERSHIP,
         "            self.consumer.seek(name, self._backlog.fetched_to(place) if place in sought else 0)\n",
         "            pass\n",
-        "log_kafka::test_what_stayed_goes_on_where_it_was_after_the_group_has_changed",
+        "log_kafka::test_two_members_share_and_one_that_stops_leaves_its_share_at_once",
         needs="kafka",
     ),
     mutant(
@@ -176,7 +167,7 @@ KAFKA: Sequence[Mutant] = (
         MEMBERSHIP,
         "        self._untold = bool(self._told)\n",
         "        self._untold = False\n",
-        "log_kafka::test_what_could_not_be_told_while_the_group_changed_is_told_after_it",
+        "log_kafka::test_what_was_refused_while_the_group_changed_is_told_after_it",
         needs="kafka",
     ),
     mutant(
@@ -206,11 +197,11 @@ KAFKA: Sequence[Mutant] = (
         needs="kafka",
     ),
     mutant(
-        "one who lost a partition tells of it",
-        POSITIONS,
-        "request = OffsetCommitRequest(group, -1,",
-        "request = OffsetCommitRequest(group + '', -2,",
-        "log_kafka::test_a_member_tells_for_its_partitions_and_nobody_overrules_it",
+        "partitions are claimed at the start only",
+        LOOP,
+        "        assigned = await self._consumer.assignment()\n",
+        "        assigned = await self._consumer.assignment()\n        if self._claims:\n            return\n",
+        "loops_on_kafka::test_partitions_are_claimed_as_they_come_and_taken_over_when_another_leaves",
         needs="kafka",
     ),
 )
