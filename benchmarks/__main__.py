@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks import growth, ingest, latency, log, replay, stores, table, timers
+from benchmarks import chain, growth, ingest, latency, log, replay, stores, table, timers
 from benchmarks.rivals import comparison
 from benchmarks.table import Row
 
@@ -34,6 +34,7 @@ ALL = {
         comparison.rows,
         100_000,
     ),
+    "chain": Benchmark("purchases through all four stages, in both modes", chain.measure, chain.rows, 200_000),
     "growth": Benchmark(
         "the profile stage with ever more customers; WAL and HOT", growth.measure, growth.rows, 1_000_000
     ),
