@@ -50,6 +50,9 @@ MOVING = (
 )
 """What stands still when nothing is left to do."""
 
+POSTPONED = "SELECT count(*) FROM campaign.dispatch WHERE phase = 'claimed'"
+"""A mail whose server did not answer is tried again after a minute: until then nothing moves, and yet not all is done."""
+
 Say = Callable[[str], None]
 
 
@@ -212,7 +215,8 @@ class Run:
             time.sleep(1)
             with psycopg.connect(url) as server:
                 now = server.execute(MOVING.encode()).fetchone()
-            quiet = quiet + 1 if now == before and time.monotonic() - loaded > TIMER_SECONDS else 0
+                postponed = server.execute(POSTPONED.encode()).fetchone() != (0,)
+            quiet = quiet + 1 if now == before and not postponed and time.monotonic() - loaded > TIMER_SECONDS else 0
             before = now
 
     def _kept(
