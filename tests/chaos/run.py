@@ -51,7 +51,7 @@ MOVING = (
 """What stands still when nothing is left to do."""
 
 POSTPONED = "SELECT count(*) FROM campaign.dispatch WHERE phase = 'claimed'"
-"""A mail whose server did not answer is tried again after a minute: until then nothing moves, and yet not all is done."""
+"""A mail whose server did not answer goes again after a minute: until then nothing moves, and yet not all is done."""
 
 Say = Callable[[str], None]
 
